@@ -1,0 +1,113 @@
+"""Every setting of the platform: typed, frozen, read once, secrets masked.
+
+Sources, first wins: constructor arguments, environment variables ``WEARABLES_*``, the running instance's
+``.wearables/runtime.env`` (written by ``wearables up``), the defaults here. Nothing else reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from wearables_platform.errors import ConfigError
+
+DEFAULT_RUN_DIR = Path(".wearables")
+
+
+class Settings(BaseSettings):
+    """All settings; an unknown ``WEARABLES_`` key in the runtime file is an error, not a typo to live with."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="WEARABLES_", frozen=True, extra="forbid", env_file_encoding="utf-8"
+    )
+
+    run_dir: Path = Field(
+        DEFAULT_RUN_DIR, description="Where a running instance keeps logs, state and runtime.env."
+    )
+
+    # The stores: one URL each. None means "not configured": `wearables up` starts an embedded one and fills it in.
+    kafka_url: SecretStr | None = Field(None, description="kafka://[user:password@]host:port[,host:port]")
+    mqtt_url: SecretStr | None = Field(
+        None, description="mqtt[s]://bridge-user:password@host:port, as the bridge connects"
+    )
+    sql_url: SecretStr | None = Field(None, description="postgresql://user:password@host:port/database")
+    mongo_url: SecretStr | None = Field(None, description="mongodb://[user:password@]host:port/database")
+    redis_url: SecretStr | None = Field(None, description="redis://[:password@]host:port/0")
+    lake_url: str | None = Field(None, description="file:///directory or s3://bucket/prefix?endpoint_url=...")
+    lake_access_key: SecretStr | None = Field(
+        None, description="S3 access key; unset uses the SDK's own chain."
+    )
+    lake_secret_key: SecretStr | None = Field(None, description="S3 secret key.")
+
+    mqtt_host: str = Field("127.0.0.1", description="MQTT host devices connect to.")
+    mqtt_port: int | None = Field(None, description="MQTT port devices connect to.")
+    bind_host: str = Field("127.0.0.1", description="Address every process of ours listens on.")
+    ingest_port: int | None = Field(None, description="Port of the HTTP ingest.")
+    api_port: int | None = Field(None, description="Port of the query API and the live page.")
+    dagster_port: int | None = Field(None, description="Port of the Dagster UI.")
+    bridge_health_port: int | None = Field(None, description="Health and metrics port of the bridge.")
+    archive_health_port: int | None = Field(None, description="Health and metrics port of the archive.")
+    stream_health_port: int | None = Field(None, description="Health and metrics port of the stream.")
+
+    topic_partitions: int = Field(
+        4, ge=1, le=256, description="Partitions of every telemetry topic; fixed for a topic's life."
+    )
+    max_payload_bytes: int = Field(
+        262_144, ge=1_024, description="Larger payloads are refused before they are parsed."
+    )
+    receipt_interval_s: float = Field(
+        1.0,
+        gt=0,
+        description="How often the bridge sends a device its receipt: 1 s on a laptop, 10 s for a fleet.",
+    )
+    receipt_timeout_s: float = Field(
+        10.0, gt=0, description="The thin client resends what no receipt covered for this long."
+    )
+    reorder_hold_s: float = Field(
+        2.0, gt=0, description="How long, in log time, a sequence gap is held open (L)."
+    )
+    idle_after_s: float = Field(
+        5.0, gt=0, description="Log time after which an idle device's open windows become provisional rows."
+    )
+    stream_epoch_s: float = Field(
+        1.0, gt=0, description="How often the stream snapshots its state and position."
+    )
+    min_group_size: int = Field(
+        5, ge=1, description="Groups of fewer people are hidden from every published mean."
+    )
+
+    api_token: SecretStr | None = Field(
+        None, description="Bearer token the query API accepts (operator scope)."
+    )
+    model_signing_key: SecretStr | None = Field(None, description="Key of the HMAC over model registry rows.")
+
+    def require(self, key: str) -> str:
+        """Return a configured value as text, or raise `ConfigError` naming the environment variable."""
+        value = getattr(self, key)
+        if value is None:
+            msg = f"WEARABLES_{key.upper()} is not set and no running instance was found in {self.run_dir}/runtime.env"
+            raise ConfigError(msg)
+        return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+    @cached_property
+    def runtime_file(self) -> Path:
+        """The file through which a running instance tells other commands its URLs."""
+        return self.run_dir / "runtime.env"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings once; the caller passes them on."""
+    run_dir = Path(overrides.get("run_dir") or os.environ.get("WEARABLES_RUN_DIR") or DEFAULT_RUN_DIR)
+    try:
+        return Settings(_env_file=run_dir / "runtime.env", **{"run_dir": run_dir, **overrides})
+    except ValidationError as exc:
+        problems = "; ".join(
+            f"WEARABLES_{'.'.join(str(part) for part in error['loc']).upper()}: {error['msg']}"
+            for error in exc.errors()
+        )
+        raise ConfigError(problems) from None
