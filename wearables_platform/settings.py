@@ -6,7 +6,9 @@ Sources, first wins: constructor arguments, environment variables ``WEARABLES_*`
 
 from __future__ import annotations
 
+import difflib
 import os
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -100,8 +102,23 @@ class Settings(BaseSettings):
         return self.run_dir / "runtime.env"
 
 
+# Read by the test suite and the Makefile, not by the platform.
+_FOREIGN_PREFIXES = ("WEARABLES_TEST_", "WEARABLES_DEMO_")
+
+
+def _refuse_unknown_keys(environ: Mapping[str, str]) -> None:
+    known = {f"WEARABLES_{name.upper()}" for name in Settings.model_fields}
+    for key in environ:
+        if key.startswith("WEARABLES_") and not key.startswith(_FOREIGN_PREFIXES) and key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            msg = f"{key} is not a setting{hint}"
+            raise ConfigError(msg)
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings once; the caller passes them on."""
+    _refuse_unknown_keys(os.environ)
     run_dir = Path(overrides.get("run_dir") or os.environ.get("WEARABLES_RUN_DIR") or DEFAULT_RUN_DIR)
     try:
         return Settings(_env_file=run_dir / "runtime.env", **{"run_dir": run_dir, **overrides})

@@ -1,0 +1,1 @@
+"""Bytes on the wire and columns in memory, both ways."""

@@ -1,0 +1,1 @@
+"""Generated from ``proto/wearables_platform/wire/v1``; never edited by hand."""
