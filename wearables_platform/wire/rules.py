@@ -85,7 +85,7 @@ def _acceleration_rules(rows: pa.RecordBatch) -> Iterator[Rule]:
 
 def _bad_blocks(rows: pa.RecordBatch, sample_counts: npt.NDArray[np.int64]) -> Mask:
     blocks = np.maximum(rows.column("block_count").to_numpy().astype(np.int64), 1)
-    bad = (blocks > MAX_BLOCKS) | (blocks > np.maximum(sample_counts, 1))
+    bad: Mask = (blocks > MAX_BLOCKS) | (blocks > np.maximum(sample_counts, 1))
     for name in ("peak_raw_g", "peak_g", "glitches", "clipped"):
         length = pc.list_value_length(rows.column(name)).to_numpy()
         bad |= (length != 0) & (length != blocks)

@@ -1,0 +1,199 @@
+"""PostgreSQL and TimescaleDB: a pooled client with transactions, bulk upserts and named queries.
+
+Every statement binds its parameters. Driver errors leave as `StoreUnavailable` (connection lost, deadlock,
+serialization failure, server starting: try again) or `StoreRefused` (everything else).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import aiosql
+import numpy as np
+import numpy.typing as npt
+import psycopg
+import sqlalchemy
+from psycopg import sql as pgsql
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from wearables_platform.errors import StoreRefused, StoreUnavailable
+
+Connection = psycopg.Connection[Any]
+Json = Jsonb
+
+_TRANSIENT = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.DeadlockDetected,
+    sqlalchemy.exc.TimeoutError,
+    sqlalchemy.exc.DBAPIError,
+)
+
+
+@dataclass(frozen=True)
+class BulkTable:
+    """Where rows go in bulk and what happens to those already there.
+
+    Parameters
+    ----------
+    name
+        Qualified table name.
+    columns
+        Column name to SQL type, in the order rows are given.
+    on_conflict
+        The statement's end, such as ``ON CONFLICT (id) DO NOTHING``; it makes the write idempotent.
+    distinct_on
+        Key columns of which one batch may hold several rows; the last given wins. Empty: keys are distinct already.
+    """
+
+    name: str
+    columns: Mapping[str, str]
+    on_conflict: str
+    distinct_on: tuple[str, ...] = field(default=())
+
+    @cached_property
+    def staging(self) -> str:
+        """Name of the temporary table the rows are copied into."""
+        return "incoming_" + self.name.replace(".", "_")
+
+    @cached_property
+    def create(self) -> str:
+        """Statement that makes the staging table; it vanishes with the transaction."""
+        columns = ", ".join(f"{name} {kind}" for name, kind in self.columns.items())
+        return f"CREATE TEMP TABLE {self.staging} (row_number bigserial, {columns}) ON COMMIT DROP"
+
+    @cached_property
+    def merge(self) -> str:
+        """Statement that moves the staged rows into the table."""
+        names = ", ".join(self.columns)
+        source = f"SELECT {names} FROM {self.staging}"
+        if self.distinct_on:
+            keys = ", ".join(self.distinct_on)
+            source = f"SELECT DISTINCT ON ({keys}) {names} FROM {self.staging} ORDER BY {keys}, row_number DESC"
+        return f"INSERT INTO {self.name} ({names}) {source} {self.on_conflict}"
+
+
+class SqlClient:
+    """A pool of connections to one database.
+
+    Parameters
+    ----------
+    url
+        ``postgresql://user:password@host:port/database``.
+    application_name
+        Shown in ``pg_stat_activity``, so that a person can tell the processes apart.
+    pool_size
+        Connections kept open; one more caller waits.
+    """
+
+    def __init__(self, url: str, application_name: str, *, pool_size: int = 4) -> None:
+        scheme, _, rest = url.partition("://")
+        self._engine = sqlalchemy.create_engine(
+            f"{scheme.split('+')[0]}+psycopg://{rest}",
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_pre_ping=True,
+            connect_args={"application_name": application_name, "connect_timeout": 10},
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Lend a connection for one transaction: committed at the end, rolled back on any error."""
+        try:
+            pooled = self._engine.raw_connection()
+        except _TRANSIENT as exc:
+            raise _translated(exc) from exc
+        connection: Connection = pooled.driver_connection  # type: ignore[assignment]
+        try:
+            with _translating(), connection.transaction():
+                yield connection
+        except StoreUnavailable:
+            pooled.invalidate()
+            raise
+        finally:
+            pooled.close()
+
+    def rows(self, query: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None) -> list[dict[str, Any]]:
+        """Run one query and return its rows as dictionaries."""
+        with self.transaction() as connection, connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(_as_query(query), parameters).fetchall()
+
+    def execute(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None) -> int:
+        """Run one statement in its own transaction and return how many rows it touched."""
+        with self.transaction() as connection:
+            return connection.execute(_as_query(statement), parameters).rowcount
+
+    def upsert(self, table: BulkTable, rows: Iterable[Sequence[Any]]) -> int:
+        """Write rows in bulk in their own transaction; idempotent as `table.on_conflict` says."""
+        with self.transaction() as connection:
+            return upsert(connection, table, rows)
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self._engine.dispose()
+
+
+def upsert(connection: Connection, table: BulkTable, rows: Iterable[Sequence[Any]]) -> int:
+    """Write rows in bulk inside the caller's transaction: binary COPY into a staging table, then one statement.
+
+    Returns how many rows were inserted or changed; equal rows delivered again count nothing where the table's
+    `on_conflict` says so.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_as_query(f"DROP TABLE IF EXISTS pg_temp.{table.staging}"))
+        cursor.execute(_as_query(table.create))
+        copy = pgsql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
+            pgsql.Identifier(table.staging), pgsql.SQL(", ").join(map(pgsql.Identifier, table.columns))
+        )
+        with cursor.copy(copy) as sink:
+            sink.set_types(list(table.columns.values()))
+            for row in rows:
+                sink.write_row(row)
+        return cursor.execute(_as_query(table.merge)).rowcount
+
+
+def load_queries(path: Path) -> Any:
+    """Load named queries (``-- name: verb_noun``) from a file or folder; call them with a connection."""
+    return aiosql.from_path(path, "psycopg")
+
+
+def nullable(values: npt.NDArray[Any]) -> list[Any]:
+    """Turn an array into a list for SQL: NaN becomes NULL, numpy scalars become Python's."""
+    plain: list[Any] = values.tolist()
+    if values.dtype.kind == "f":
+        return [None if value != value else value for value in plain]  # noqa: PLR0124 - only NaN differs from itself
+    return plain
+
+
+def columns_to_rows(columns: Iterable[npt.NDArray[Any] | Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
+    """Turn equally long columns into rows for `SqlClient.upsert`, NaN as NULL."""
+    return zip(*(nullable(column) if isinstance(column, np.ndarray) else column for column in columns), strict=True)
+
+
+@contextmanager
+def _translating() -> Iterator[None]:
+    try:
+        yield
+    except (psycopg.Error, sqlalchemy.exc.SQLAlchemyError) as exc:
+        raise _translated(exc) from exc
+
+
+def _translated(exc: Exception) -> StoreUnavailable | StoreRefused:
+    # Messages of libpq can hold the connection string but never the password; keep the first line.
+    first_line = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
+    cause = exc.orig if isinstance(exc, sqlalchemy.exc.DBAPIError) and exc.orig is not None else exc
+    if isinstance(cause, psycopg.errors.InsufficientPrivilege | psycopg.errors.QueryCanceled):
+        return StoreRefused(first_line)
+    return StoreUnavailable(first_line) if isinstance(cause, _TRANSIENT) else StoreRefused(first_line)
+
+
+def _as_query(text: str) -> Any:
+    # psycopg asks for literal strings to keep user input out of statements; ours come from files and BulkTable.
+    return text

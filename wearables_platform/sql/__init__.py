@@ -1,0 +1,1 @@
+"""The SQL of the platform: numbered migrations, cleaning scripts, named queries."""

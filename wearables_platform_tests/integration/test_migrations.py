@@ -1,0 +1,40 @@
+"""The migrations run from nothing to the current schema, once."""
+
+import psycopg
+import pytest
+
+from wearables_platform.domain.groups import age_band
+from wearables_platform.sql.migrate import MIGRATIONS, migrate
+
+pytestmark = [pytest.mark.sql, pytest.mark.integration]
+
+
+def test_migrating_twice_applies_each_migration_once(postgres_url: str) -> None:
+    names = sorted(path.stem for path in MIGRATIONS.glob("*.sql"))
+    assert migrate(postgres_url) == names
+    assert migrate(postgres_url) == []
+
+
+def test_age_bands_are_the_same_in_sql_and_python(sql_url: str) -> None:
+    with psycopg.connect(sql_url) as connection:
+        rows = connection.execute("SELECT age, platform.age_band(age) FROM generate_series(0, 110) AS age").fetchall()
+    assert rows == [(age, age_band(age)) for age in range(111)]
+
+
+def test_partitions_made_late_take_over_the_rows_of_the_default_partition(sql_url: str) -> None:
+    with psycopg.connect(sql_url) as connection:
+        (timescale,) = connection.execute("SELECT platform.has_timescale()").fetchone() or (None,)
+        if timescale:
+            pytest.skip("chunks of TimescaleDB appear by themselves")
+        connection.execute(
+            "INSERT INTO telemetry.heart_rate VALUES ('d', '2026-03-31 23:59:59.5+00', 60, 'd:0:0', 1, 'batch', 'test'),"
+            " ('d', '2026-04-01 00:00:00+00', 61, 'd:0:1', 1, 'batch', 'test')"
+        )
+        assert connection.execute(
+            "SELECT platform.ensure_partitions('telemetry.heart_rate', '2026-03-15', '2026-04-02')"
+        ).fetchone() == (2,)
+        found = connection.execute(
+            "SELECT tableoid::regclass::text, bpm FROM telemetry.heart_rate WHERE device_id = 'd' ORDER BY time"
+        ).fetchall()
+        assert found == [("telemetry.heart_rate_2026_03", 60.0), ("telemetry.heart_rate_2026_04", 61.0)]
+        connection.rollback()
