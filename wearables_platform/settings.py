@@ -46,6 +46,14 @@ class Settings(BaseSettings):
     )
     lake_secret_key: SecretStr | None = Field(None, description="S3 secret key.")
 
+    prefer_embedded: bool = Field(
+        False, description="`wearables up` takes the wheels' servers even where PATH has better ones."
+    )
+    kafka_port: int | None = Field(None, description="Port of the embedded Kafka; unset takes a free one.")
+    sql_port: int | None = Field(None, description="Port of the embedded PostgreSQL; unset takes a free one.")
+    mongo_port: int | None = Field(None, description="Port of the embedded MongoDB; unset takes a free one.")
+    redis_port: int | None = Field(None, description="Port of the embedded Redis; unset takes a free one.")
+
     mqtt_host: str = Field("127.0.0.1", description="MQTT host devices connect to.")
     mqtt_port: int | None = Field(None, description="MQTT port devices connect to.")
     bind_host: str = Field("127.0.0.1", description="Address every process of ours listens on.")
