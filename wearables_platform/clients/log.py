@@ -1,0 +1,183 @@
+"""What Kafka's client hands over and is told: fetches, topics, addresses, failures. No driver in here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import numpy as np
+import numpy.typing as npt
+
+from wearables_platform.domain.channels import VERDICT_HEADER
+from wearables_platform.errors import (
+    ConfigError,
+    LogPositionError,
+    StoreRefused,
+    StoreUnavailable,
+    TerminalError,
+    TransientError,
+)
+
+EARLIEST: Final = -2
+# Above Kafka's own default of 1 MB per record, so that a dead letter holds the largest raw record and its headers.
+MAX_RECORD_BYTES: Final = 2_000_000
+# Long enough for a broker's restart; what is not delivered by then fails loudly and its sender still holds it.
+MESSAGE_TIMEOUT_S: Final = 60.0
+# An embedded broker needs half of this to let a member join; Apache Kafka accepts nothing shorter.
+SESSION_TIMEOUT_MS: Final = 6_000
+REQUEST_TIMEOUT_S: Final = 15.0
+
+Headers = Sequence[tuple[str, bytes]]
+Position = tuple[str, int]  # topic, partition
+
+
+class QueueFull(TransientError):
+    """The producer's bounded queue is full: stop taking work until `Producer.poll` has made room."""
+
+
+class RecordTooLarge(StoreRefused):
+    """One record is larger than the broker or the client accepts; no retry will change that."""
+
+
+class ProducerFailed(TerminalError):
+    """The producer met a fatal error and can send nothing any more; the process must end and start again."""
+
+
+class LogUnavailable(StoreUnavailable):
+    """The brokers did not answer, or not in time."""
+
+
+DeliveryReport = Callable[[Exception | None], None]
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """One fetch of one partition, as columns of equal length, in log order.
+
+    Attributes
+    ----------
+    offsets, append_us
+        (N,) int64: log positions, and append times in microseconds since the epoch.
+    keys, payloads
+        N entries each; a record without a value has an empty payload.
+    verdicts
+        Position in the fetch -> the gateway's verdict, for the few records that carry one.
+    headers
+        Position in the fetch -> all headers, for the few records that carry any.
+    at_end
+        The end of the partition was reached with this fetch (which may then be empty).
+    """
+
+    topic: str
+    partition: int
+    offsets: npt.NDArray[np.int64]
+    append_us: npt.NDArray[np.int64]
+    keys: list[bytes | None]
+    payloads: list[bytes]
+    verdicts: dict[int, str] = field(default_factory=dict)
+    headers: dict[int, dict[str, bytes]] = field(default_factory=dict)
+    at_end: bool = False
+
+    def __len__(self) -> int:
+        return len(self.payloads)
+
+
+@dataclass(frozen=True)
+class TopicSpec:
+    """A topic as it must exist: name, number of partitions, configuration."""
+
+    name: str
+    partitions: int
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+def connection_config(url: str, client_id: str) -> dict[str, Any]:
+    """Turn ``kafka://[user:password@]host:port[,host:port][?tls=1&ca_file=...&mechanism=...]`` into driver settings."""
+    parts = urlsplit(url)
+    if parts.scheme != "kafka" or not parts.netloc:
+        msg = f"a Kafka URL looks like kafka://host:port, not {parts.scheme}://..."
+        raise ConfigError(msg)
+    options = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+    account, _, hosts = parts.netloc.rpartition("@")
+    tls = options.get("tls", "0") in ("1", "true")
+    config: dict[str, Any] = {
+        "bootstrap.servers": hosts,
+        "client.id": client_id,
+        "security.protocol": ("SASL_" if account else "") + ("SSL" if tls else "PLAINTEXT"),
+        "reconnect.backoff.max.ms": 1_000,  # a restarted broker is found again within a second, not ten
+    }
+    if account:
+        user, _, password = account.partition(":")
+        config |= {"sasl.username": unquote(user), "sasl.password": unquote(password)}
+        config["sasl.mechanism"] = options.get("mechanism", "SCRAM-SHA-512")
+    if "ca_file" in options:
+        config["ssl.ca.location"] = options["ca_file"]
+    return config
+
+
+def fetches_of(messages: list[Any]) -> list[Fetch]:
+    """Turn the driver's messages into one `Fetch` per partition; any error among them but the end is raised."""
+    good: dict[Position, list[Any]] = {}
+    ended: set[Position] = set()
+    for message in messages:
+        position = (message.topic(), message.partition())
+        good.setdefault(position, [])
+        if message.error() is None:
+            good[position].append(message)
+        elif message.error().name() == "_PARTITION_EOF":
+            ended.add(position)
+        else:
+            raise translated(message.error(), f"read {position[0]}[{position[1]}]")
+    return [_fetch(position, batch, position in ended) for position, batch in good.items()]
+
+
+def _fetch(position: Position, messages: list[Any], at_end: bool) -> Fetch:
+    headers = {
+        i: {name: value if isinstance(value, bytes) else b"" for name, value in found}
+        for i, found in enumerate([message.headers() for message in messages])
+        if isinstance(found, list)
+    }
+    return Fetch(
+        topic=position[0],
+        partition=position[1],
+        offsets=np.array([message.offset() for message in messages], np.int64),
+        append_us=np.array([message.timestamp()[1] for message in messages], np.int64) * 1_000,
+        keys=[message.key() for message in messages],
+        payloads=[message.value() or b"" for message in messages],
+        verdicts={i: h[VERDICT_HEADER].decode() for i, h in headers.items() if VERDICT_HEADER in h},
+        headers=headers,
+        at_end=at_end,
+    )
+
+
+# The driver's names of errors, so that this file needs no driver.
+NOT_OURS: Final = frozenset(("REBALANCE_IN_PROGRESS", "ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "_ASSIGNMENT_LOST"))
+_REFUSED: Final = frozenset(
+    (
+        "TOPIC_AUTHORIZATION_FAILED",
+        "GROUP_AUTHORIZATION_FAILED",
+        "CLUSTER_AUTHORIZATION_FAILED",
+        "SASL_AUTHENTICATION_FAILED",
+        "INVALID_MSG",
+        "INVALID_RECORD",
+        "POLICY_VIOLATION",
+        "TOPIC_EXCEPTION",
+        "FENCED_INSTANCE_ID",
+        "_AUTHENTICATION",
+        "_INVALID_ARG",
+    )
+)
+
+
+def translated(error: Any, doing: str) -> TerminalError | TransientError:
+    """Turn a driver's error object into the platform's exception."""
+    text, name = f"{doing}: {error.str()}", error.name()
+    if error.fatal() or name == "_FATAL":
+        return ProducerFailed(text)
+    if name == "MSG_SIZE_TOO_LARGE":
+        return RecordTooLarge(text)
+    if name in ("_AUTO_OFFSET_RESET", "OFFSET_OUT_OF_RANGE"):
+        return LogPositionError(text)
+    return StoreRefused(text) if name in _REFUSED else LogUnavailable(text)
