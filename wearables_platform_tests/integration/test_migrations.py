@@ -1,10 +1,13 @@
 """The migrations run from nothing to the current schema, once."""
 
+import os
+
 import psycopg
 import pytest
 
 from wearables_platform.domain.groups import age_band
 from wearables_platform.sql.migrate import MIGRATIONS, migrate
+from wearables_platform_tests.servers import fresh_database
 
 pytestmark = [pytest.mark.sql, pytest.mark.integration]
 
@@ -38,3 +41,22 @@ def test_partitions_made_late_take_over_the_rows_of_the_default_partition(sql_ur
         ).fetchall()
         assert found == [("telemetry.heart_rate_2026_03", 60.0), ("telemetry.heart_rate_2026_04", 61.0)]
         connection.rollback()
+
+
+@pytest.mark.timescale
+def test_on_timescaledb_every_time_series_is_a_hypertable() -> None:
+    server_url = os.environ.get("WEARABLES_TEST_TIMESCALE_URL")
+    if server_url is None:
+        pytest.skip("WEARABLES_TEST_TIMESCALE_URL names no TimescaleDB")
+    for url in fresh_database(server_url):
+        migrate(url)
+        with psycopg.connect(url) as connection:
+            found = connection.execute(
+                "SELECT hypertable_schema || '.' || hypertable_name FROM timescaledb_information.hypertables ORDER BY 1"
+            ).fetchall()
+        assert [name for (name,) in found] == [
+            "telemetry.anomalies",
+            "telemetry.heart_rate",
+            "telemetry.steps",
+            "telemetry.window_features",
+        ]
