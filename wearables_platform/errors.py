@@ -10,7 +10,8 @@
     │   ├── StoreRefused       a store understood the request and said no
     │   └── ModelRefused       a model artefact that must not be used
     └── TransientError         the same call may succeed later
-        └── StoreUnavailable   a store did not answer, or answered "not now"
+        ├── StoreUnavailable   a store did not answer, or answered "not now"
+        └── LakeConflict       another writer replaced the lake partition first: read again, then write again
 
 Bad records are data (they become dead letters with a reason); failures are exceptions. Clients translate their
 driver's errors into this tree with ``raise ... from exc``; whether to retry is the base class.
@@ -56,3 +57,7 @@ class ModelRefused(TerminalError):
 
 class StoreUnavailable(TransientError):
     """A store did not answer, or answered that it cannot serve now."""
+
+
+class LakeConflict(TransientError):
+    """Another writer replaced a lake partition since it was read; whoever lost reads the source again."""
