@@ -24,13 +24,9 @@ DEFAULT_RUN_DIR = Path(".wearables")
 class Settings(BaseSettings):
     """All settings; an unknown ``WEARABLES_`` key in the runtime file is an error, not a typo to live with."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="WEARABLES_", frozen=True, extra="forbid", env_file_encoding="utf-8"
-    )
+    model_config = SettingsConfigDict(env_prefix="WEARABLES_", frozen=True, extra="forbid", env_file_encoding="utf-8")
 
-    run_dir: Path = Field(
-        DEFAULT_RUN_DIR, description="Where a running instance keeps logs, state and runtime.env."
-    )
+    run_dir: Path = Field(DEFAULT_RUN_DIR, description="Where a running instance keeps logs, state and runtime.env.")
 
     # The stores: one URL each. None means "not configured": `wearables up` starts an embedded one and fills it in.
     kafka_url: SecretStr | None = Field(None, description="kafka://[user:password@]host:port[,host:port]")
@@ -41,9 +37,7 @@ class Settings(BaseSettings):
     mongo_url: SecretStr | None = Field(None, description="mongodb://[user:password@]host:port/database")
     redis_url: SecretStr | None = Field(None, description="redis://[:password@]host:port/0")
     lake_url: str | None = Field(None, description="file:///directory or s3://bucket/prefix?endpoint_url=...")
-    lake_access_key: SecretStr | None = Field(
-        None, description="S3 access key; unset uses the SDK's own chain."
-    )
+    lake_access_key: SecretStr | None = Field(None, description="S3 access key; unset uses the SDK's own chain.")
     lake_secret_key: SecretStr | None = Field(None, description="S3 secret key.")
 
     prefer_embedded: bool = Field(
@@ -67,9 +61,7 @@ class Settings(BaseSettings):
     topic_partitions: int = Field(
         4, ge=1, le=256, description="Partitions of every telemetry topic; fixed for a topic's life."
     )
-    max_payload_bytes: int = Field(
-        262_144, ge=1_024, description="Larger payloads are refused before they are parsed."
-    )
+    max_payload_bytes: int = Field(262_144, ge=1_024, description="Larger payloads are refused before they are parsed.")
     receipt_interval_s: float = Field(
         1.0,
         gt=0,
@@ -78,22 +70,14 @@ class Settings(BaseSettings):
     receipt_timeout_s: float = Field(
         10.0, gt=0, description="The thin client resends what no receipt covered for this long."
     )
-    reorder_hold_s: float = Field(
-        2.0, gt=0, description="How long, in log time, a sequence gap is held open (L)."
-    )
+    reorder_hold_s: float = Field(2.0, gt=0, description="How long, in log time, a sequence gap is held open (L).")
     idle_after_s: float = Field(
         5.0, gt=0, description="Log time after which an idle device's open windows become provisional rows."
     )
-    stream_epoch_s: float = Field(
-        1.0, gt=0, description="How often the stream snapshots its state and position."
-    )
-    min_group_size: int = Field(
-        5, ge=1, description="Groups of fewer people are hidden from every published mean."
-    )
+    stream_epoch_s: float = Field(1.0, gt=0, description="How often the stream snapshots its state and position.")
+    min_group_size: int = Field(5, ge=1, description="Groups of fewer people are hidden from every published mean.")
 
-    api_token: SecretStr | None = Field(
-        None, description="Bearer token the query API accepts (operator scope)."
-    )
+    api_token: SecretStr | None = Field(None, description="Bearer token the query API accepts (operator scope).")
     model_signing_key: SecretStr | None = Field(None, description="Key of the HMAC over model registry rows.")
 
     def require(self, key: str) -> str:
@@ -124,10 +108,15 @@ def _refuse_unknown_keys(environ: Mapping[str, str]) -> None:
             raise ConfigError(msg)
 
 
+def default_run_dir() -> Path:
+    """Return the run directory the environment names; for whoever must not read a runtime file."""
+    return Path(os.environ.get("WEARABLES_RUN_DIR") or DEFAULT_RUN_DIR)
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings once; the caller passes them on."""
     _refuse_unknown_keys(os.environ)
-    run_dir = Path(overrides.get("run_dir") or os.environ.get("WEARABLES_RUN_DIR") or DEFAULT_RUN_DIR)
+    run_dir = Path(overrides.get("run_dir") or default_run_dir())
     try:
         return Settings(_env_file=run_dir / "runtime.env", **{"run_dir": run_dir, **overrides})
     except ValidationError as exc:

@@ -7,6 +7,7 @@ wheel's wrapper is not used: as root it creates a system user and changes the mo
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -63,6 +64,7 @@ def postgres_spec(
         probe=probes.postgres,
         env={"LC_ALL": "C.UTF-8"},
         identity=identity,
+        stop_signal=signal.SIGINT,  # "fast": SIGTERM would wait for every client to leave
     )
 
 

@@ -36,7 +36,7 @@ class RunningServer:
 
     def stop(self) -> None:
         """End it in good order, by force when it does not."""
-        self.process.terminate()
+        self.process.send_signal(self.spec.stop_signal)
         try:
             self.process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -54,6 +54,7 @@ def start(spec: ServerSpec, log_dir: Path) -> RunningServer:
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, **spec.env},
+            cwd="/" if spec.identity else None,  # whoever it runs as may not be able to enter ours
             start_new_session=True,  # Ctrl-C is for us to act on, not for the server to get as well
         )
     server = RunningServer(spec, process, log_file)

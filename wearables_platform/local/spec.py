@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ class ServerSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     identity: Identity | None = None
     stale_files: tuple[Path, ...] = ()
+    stop_signal: signal.Signals = signal.SIGTERM
 
     def ready(self) -> bool:
         """Tell whether the server would serve a client now."""

@@ -1,8 +1,10 @@
-"""Start a program that dies with its parent: ``python -I -S tether.py [--user UID:GID] [--remove FILE]... -- argv``.
+"""Start a program that dies with its parent.
 
-The kernel is asked to send SIGKILL when the parent ends, however it ends, so that nothing outlives a supervisor that
-was itself killed. The order matters: changing credentials clears the parent-death signal, exec keeps it.
-Standard library only, run in isolated mode: it sits in front of every process and must cost no more than a few
+``python -I -S tether.py [--user UID:GID] [--signal N] [--remove FILE]... -- argv``
+
+The kernel is asked to send a signal (SIGKILL) when the parent ends, however it ends, so that nothing outlives a
+supervisor that was itself killed. The order matters: changing credentials clears the parent-death signal, exec keeps
+it. Standard library only, run in isolated mode: it sits in front of every process and must cost no more than a few
 milliseconds.
 """
 
@@ -53,6 +55,7 @@ def main(arguments: Sequence[str]) -> None:
     parent_pid = os.getppid()
     parser = argparse.ArgumentParser(prog="tether")
     parser.add_argument("--user")
+    parser.add_argument("--signal", type=int, default=int(signal.SIGKILL))
     parser.add_argument("--remove", action="append", default=[], type=Path)
     parser.add_argument("argv", nargs="+")
     options = parser.parse_args(arguments)
@@ -61,7 +64,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.user:
         uid, gid = (int(part) for part in options.user.split(":"))
         drop_privileges(uid, gid)
-    die_with_parent(signal.SIGKILL, parent_pid)
+    die_with_parent(options.signal, parent_pid)
     try:
         os.execvp(options.argv[0], options.argv)
     except OSError as exc:

@@ -1,0 +1,246 @@
+"""``wearables up``: starts everything in order, keeps it running, and takes all of it down again.
+
+The keeper is the parent of supervisord and adopts whatever outlives its own parent, so that nothing is left however
+the instance ends: Ctrl-C, ``wearables down``, a killed supervisord, or a keeper that is itself killed (supervisord is
+then told by the kernel, and ends its programs).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from types import FrameType
+
+from wearables_platform.local import descendants, tether
+from wearables_platform.local.failures import ExitCode, StartError
+from wearables_platform.local.files import write_atomically
+from wearables_platform.local.layout import RunDirectory
+from wearables_platform.local.plan import Plan, dagster_files, make_plan, render_runtime_file
+from wearables_platform.local.processes import START_TIMEOUT_S, ProcessSpec
+from wearables_platform.local.running import log_tail
+from wearables_platform.local.spec import ServerSpec, tethered
+from wearables_platform.local.supervisor import Program, ProgramState, Supervisor, end_previous
+from wearables_platform.settings import load_settings
+
+Report = Callable[[str], None]
+Part = ServerSpec | ProcessSpec
+
+POLL_S = 0.1
+WATCH_S = 0.5
+STOP_PROCESSES_S = 20.0
+STOP_SUPERVISOR_S = 40.0
+
+
+class StopRequested(BaseException):
+    """Somebody pressed Ctrl-C, closed the terminal or ran ``wearables down``."""
+
+
+class Keeper:
+    """One instance, from start to end."""
+
+    def __init__(self, run: RunDirectory, report: Report) -> None:
+        self._run = run
+        self._report = report
+        self._plan: Plan | None = None
+        self._pids: dict[str, int] = {}
+
+    def run(self, *, with_processes: bool = True, fresh: bool = False, on_ready: Callable[[Plan], None]) -> None:
+        """Run until asked to stop; raises `StartError` when it cannot start or cannot go on."""
+        self._run.root.mkdir(parents=True, exist_ok=True)
+        lock = self._run.hold()
+        tether.adopt_orphans()
+        try:
+            with stop_signals():
+                self._prepare_directory(fresh=fresh)
+                self._start_and_watch(with_processes=with_processes, on_ready=on_ready)
+        except StopRequested:
+            self._report("stopping")
+        finally:
+            self._clean_up()
+            os.close(lock)
+
+    def _prepare_directory(self, *, fresh: bool) -> None:
+        end_previous(self._run)
+        self._forget_runtime()  # a killed instance's URLs must not be taken for settings
+        if fresh:
+            for stale in (self._run.data, self._run.stream, self._run.dagster_home):
+                shutil.rmtree(stale, ignore_errors=True)
+            self._run.secrets_file.unlink(missing_ok=True)
+        self._run.create()
+
+    def _start_and_watch(self, *, with_processes: bool, on_ready: Callable[[Plan], None]) -> None:
+        settings = load_settings(run_dir=self._run.root)
+        plan = self._plan = make_plan(settings, self._run, with_processes=with_processes)
+        self._write_files(plan)
+        supervisor = Supervisor.launch(self._run, self._programs(plan), Path.cwd())
+        try:
+            self._start(supervisor, plan.servers, plan.given)
+            self._report("servers are ready")
+            prepare_stores(self._run, plan)
+            names = [server.name for server in plan.servers]
+            self._start(supervisor, plan.processes, (*plan.given, *names))
+            self._write_state("ready", supervisor)
+            on_ready(plan)
+            self._watch(supervisor)
+        finally:
+            self._write_state("stopping", supervisor)
+            self._stop(supervisor)
+
+    def _write_files(self, plan: Plan) -> None:
+        write_atomically(self._run.runtime_file, render_runtime_file(plan.runtime))
+        for process in plan.processes:
+            if process.name == "dagster-code" and process.address:
+                home = self._run.dagster_home
+                for path, content in dagster_files(home, *process.address).items():
+                    write_atomically(path, content)
+
+    def _programs(self, plan: Plan) -> Iterator[Program]:
+        instance = {"WEARABLES_RUN_DIR": str(self._run.root.resolve())}
+        for server in plan.servers:
+            # The in-memory Kafka must not come back with an empty log as if nothing had happened.
+            keep = server.server != "tansu"
+            # Whoever it runs as may not be able to enter the directory we were started in.
+            place = Path("/") if server.identity else None
+            yield Program(server.name, server.tethered_argv, server.env, keep, server.stop_signal, place)
+        for process in plan.processes:
+            yield Program(process.name, tethered(process.argv), {**instance, **process.env})
+
+    def _start(self, supervisor: Supervisor, parts: Sequence[Part], ready: Sequence[str]) -> None:
+        """Start every part once what it needs is well, and return when all are."""
+        waiting, healthy = {part.name: part for part in parts}, set(ready)
+        started: dict[str, float] = {}
+        while waiting:
+            for name, part in list(waiting.items()):
+                if name not in started and set(needs_of(part)) <= healthy:
+                    supervisor.start(name)
+                    started[name] = time.monotonic()
+            states = supervisor.states()
+            self._check_kafka(states)
+            for name in [name for name in waiting if name in started]:
+                if states[name].alive and waiting[name].ready():
+                    healthy.add(name)
+                    del waiting[name]
+                    self._report(f"{name} is up after {time.monotonic() - started[name]:.1f} s")
+                elif states[name].state == "FATAL" or time.monotonic() - started[name] > START_TIMEOUT_S:
+                    raise self._unhealthy(name)
+            time.sleep(POLL_S)
+
+    def _unhealthy(self, name: str) -> StartError:
+        log_file = self._run.logs / f"{name}.log"
+        return StartError(f"{name} did not become healthy: {log_tail(log_file)}", ExitCode.UNHEALTHY)
+
+    def _watch(self, supervisor: Supervisor) -> None:
+        """Look on until something ends that cannot be restarted."""
+        self._pids = {name: state.pid for name, state in supervisor.states().items()}
+        while True:
+            states = supervisor.states()
+            self._check_kafka(states)
+            for name, state in states.items():
+                if state.state == "FATAL":
+                    supervisor.start(name)
+                self._notice_restart(name, state.pid)
+            descendants.reap_orphans(supervisor.pid)
+            time.sleep(WATCH_S)
+
+    def _notice_restart(self, name: str, pid: int) -> None:
+        if pid and pid != self._pids.get(name):
+            self._report(f"{name} had ended and was started again: see {self._run.logs / name}.log")
+            self._pids[name] = pid
+
+    def _check_kafka(self, states: Mapping[str, ProgramState]) -> None:
+        kafka = states.get("kafka")
+        if kafka is None or kafka.state in ("STARTING", "RUNNING") or not kafka.pid and kafka.state == "STOPPED":
+            return  # given by URL, well, or not started yet
+        msg = (
+            "the in-memory Kafka ended, and the log with it: everything was stopped; readings accepted but not yet "
+            f"archived are gone (see {self._run.logs}/kafka.log; a Kafka named by WEARABLES_KAFKA_URL does not do this)"
+        )
+        raise StartError(msg, ExitCode.KAFKA_DIED)
+
+    def _write_state(self, phase: str, supervisor: Supervisor) -> None:
+        if self._plan is None:
+            return
+        self._run.write_state(
+            {
+                "phase": phase,
+                "pid": os.getpid(),
+                "supervisor_pid": supervisor.pid,
+                "servers": self._plan.describe(),
+                "processes": [process.name for process in self._plan.processes],
+            }
+        )
+
+    def _stop(self, supervisor: Supervisor) -> None:
+        """End our processes before the servers they write to, then the rest; a second Ctrl-C does not cut it short."""
+        with signals_ignored():
+            if supervisor.alive and self._plan is not None:
+                self._stop_processes(supervisor, [process.name for process in self._plan.processes])
+            supervisor.shut_down(STOP_SUPERVISOR_S)
+
+    def _stop_processes(self, supervisor: Supervisor, names: Sequence[str]) -> None:
+        for name in names:
+            supervisor.stop(name)
+        deadline = time.monotonic() + STOP_PROCESSES_S
+        while any(supervisor.states()[name].alive for name in names) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+
+    def _clean_up(self) -> None:
+        with signals_ignored():
+            descendants.end_all_descendants()
+            self._forget_runtime()
+
+    def _forget_runtime(self) -> None:
+        self._run.runtime_file.unlink(missing_ok=True)
+        self._run.state_file.unlink(missing_ok=True)
+
+
+def needs_of(part: Part) -> tuple[str, ...]:
+    """Return what has to be well before a part starts; servers need nothing."""
+    return part.needs if isinstance(part, ProcessSpec) else ()
+
+
+def prepare_stores(run: RunDirectory, plan: Plan) -> None:
+    """Bring the schema up to date and, with an in-memory Kafka, begin a new incarnation."""
+    from wearables_platform.local.incarnation import begin_incarnation
+    from wearables_platform.sql.migrate import migrate
+
+    sql_url = plan.runtime["sql_url"]
+    with (run.logs / "migrate.log").open("a") as log, redirect_stdout(log):  # it prints what its SELECTs return
+        migrate(sql_url)
+    if plan.kafka_in_memory:
+        begin_incarnation(run, sql_url)
+
+
+@contextmanager
+def stop_signals() -> Iterator[None]:
+    """Turn Ctrl-C, SIGTERM and a closed terminal into `StopRequested`."""
+
+    def _raise(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise StopRequested
+
+    with _handling(_raise):
+        yield
+
+
+@contextmanager
+def signals_ignored() -> Iterator[None]:
+    """Let nothing interrupt an orderly end."""
+    with _handling(signal.SIG_IGN):
+        yield
+
+
+@contextmanager
+def _handling(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    previous = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old)

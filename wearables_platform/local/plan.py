@@ -1,0 +1,137 @@
+"""What one ``wearables up`` will run: servers, processes, ports, and the settings that lead the processes to them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from wearables_platform.local.layout import RunDirectory
+from wearables_platform.local.ports import choose_ports
+from wearables_platform.local.processes import HEALTH_PORT, ProcessSpec, process_specs
+from wearables_platform.local.secrets_store import instance_secrets
+from wearables_platform.local.servers import SERVER_NAMES, URL_SETTING, Place, server_spec
+from wearables_platform.local.spec import CHOSEN_BY_URL, ServerSpec
+from wearables_platform.settings import Settings
+
+SERVER_PORT: Mapping[str, str] = {
+    "kafka": "kafka_port",
+    "mqtt": "mqtt_port",
+    "postgres": "sql_port",
+    "mongo": "mongo_port",
+    "redis": "redis_port",
+}
+
+GENERATED_SETTINGS = ("api_token", "model_signing_key")
+
+
+# Two runs at a time: a run imports the whole project, and a laptop has few cores.
+DAGSTER_INSTANCE = """\
+telemetry:
+  enabled: false
+concurrency:
+  runs:
+    max_concurrent_runs: 2
+"""
+
+DAGSTER_WORKSPACE = """\
+load_from:
+  - grpc_server:
+      host: {host}
+      port: {port}
+      location_name: wearables_platform
+"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything decided before anything starts."""
+
+    servers: tuple[ServerSpec, ...]
+    given: tuple[str, ...]  # servers the settings name by URL
+    processes: tuple[ProcessSpec, ...]
+    runtime: Mapping[str, str]  # setting to value, secrets included
+
+    @property
+    def kafka_in_memory(self) -> bool:
+        """Tell whether the log ends with this instance."""
+        return any(server.server == "tansu" for server in self.servers)
+
+    def describe(self) -> list[dict[str, str]]:
+        """Name every server with where it came from; holds no secret."""
+        embedded = [
+            {"name": one.name, "server": one.server, "version": one.version, "chosen": one.chosen}
+            for one in self.servers
+        ]
+        return embedded + [
+            {"name": name, "server": "given", "version": "", "chosen": CHOSEN_BY_URL} for name in self.given
+        ]
+
+
+def make_plan(settings: Settings, run: RunDirectory, *, with_processes: bool = True) -> Plan:
+    """Decide what to start; initialises the servers' files, starts nothing."""
+    given = tuple(name for name in SERVER_NAMES if getattr(settings, URL_SETTING[name]) is not None)
+    embedded = tuple(name for name in SERVER_NAMES if name not in given)
+    ports = _choose_ports(settings, embedded)
+    secrets = instance_secrets(run, (*SERVER_NAMES, *GENERATED_SETTINGS))
+    servers = tuple(
+        server_spec(
+            name,
+            Place(run.data.resolve(), ports[SERVER_PORT[name]], secrets[name], settings.prefer_embedded),
+        )
+        for name in embedded
+    )
+    processes = process_specs(run, settings.bind_host, ports) if with_processes else []
+    runtime = _runtime_settings(settings, run, servers, ports, secrets)
+    return Plan(servers, given, tuple(processes), runtime)
+
+
+def _choose_ports(settings: Settings, embedded: tuple[str, ...]) -> dict[str, int]:
+    port_settings = [*(SERVER_PORT[name] for name in embedded), *HEALTH_PORT.values()]
+    wanted: dict[str, int | None] = {key: getattr(settings, key) for key in port_settings}
+    return choose_ports({**wanted, "dagster_code_port": None}, settings.bind_host)
+
+
+def _runtime_settings(
+    settings: Settings,
+    run: RunDirectory,
+    servers: tuple[ServerSpec, ...],
+    ports: Mapping[str, int],
+    secrets: Mapping[str, str],
+) -> dict[str, str]:
+    """Return what other commands need to find this instance; what the environment sets is written down too."""
+    found = {URL_SETTING[server.name]: server.url for server in servers}
+    found |= {key: str(port) for key, port in ports.items() if key != "dagster_code_port"}
+    found |= {key: secrets[key] for key in GENERATED_SETTINGS}
+    found["lake_url"] = run.lake.resolve().as_uri()
+    if settings.mqtt_url is not None:
+        parts = urlsplit(settings.mqtt_url.get_secret_value())
+        found |= {"mqtt_host": parts.hostname or "", "mqtt_port": str(parts.port or 1883)}
+    return found | _set_explicitly(settings)
+
+
+def _set_explicitly(settings: Settings) -> dict[str, str]:
+    """Return the settings whoever ran ``up`` gave, so that a command in another shell sees the same instance."""
+    chosen: dict[str, str] = {}
+    for key in settings.model_fields_set - {"run_dir"}:
+        value = getattr(settings, key)
+        if value is not None:
+            chosen[key] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    return chosen
+
+
+def render_runtime_file(runtime: Mapping[str, str]) -> str:
+    """Return the runtime file's text; JSON quoting is what dotenv reads back unchanged."""
+    return "".join(f"WEARABLES_{key.upper()}={json.dumps(value)}\n" for key, value in sorted(runtime.items()))
+
+
+def dagster_files(home: Path, host: str, code_port: int) -> dict[Path, str]:
+    """Return Dagster's instance and workspace files, by path."""
+    return {
+        home / "dagster.yaml": DAGSTER_INSTANCE,
+        home / "workspace.yaml": DAGSTER_WORKSPACE.format(host=host, port=code_port),
+    }

@@ -1,0 +1,100 @@
+"""The platform's own processes: what each runs, how it is known to be well, and what it needs first."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from wearables_platform.local import probes
+from wearables_platform.local.layout import RunDirectory
+from wearables_platform.local.probes import Address
+
+# `wearables run NAME` calls this function with the settings; imported only then.
+ENTRY_POINTS: Mapping[str, str] = {
+    "bridge": "wearables_platform.bridge.process:run",
+    "ingest": "wearables_platform.ingest.process:run",
+    "archive": "wearables_platform.archive.process:run",
+    "stream": "stream.process:run",
+    "api": "wearables_platform.api.process:run",
+}
+
+HEALTH_PATH = "/health/ready"
+
+# Which setting holds the port on which a process answers for its health.
+HEALTH_PORT: Mapping[str, str] = {
+    "bridge": "bridge_health_port",
+    "ingest": "ingest_port",
+    "archive": "archive_health_port",
+    "stream": "stream_health_port",
+    "api": "api_port",
+    "dagster-webserver": "dagster_port",
+}
+
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "bridge": ("kafka", "mqtt"),
+    "ingest": ("kafka", "postgres"),
+    "archive": ("kafka", "mongo", "postgres"),
+    "stream": ("kafka", "redis", "postgres"),
+    "api": ("postgres", "redis"),
+    "dagster-code": ("postgres", "mongo", "kafka"),
+    "dagster-webserver": ("dagster-code",),
+    "dagster-daemon": ("dagster-code",),
+}
+
+START_TIMEOUT_S = 120.0  # a cold import of the heaviest process on two busy cores takes about 20 s
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """One process of the platform."""
+
+    name: str
+    argv: tuple[str, ...]
+    needs: tuple[str, ...]
+    address: Address | None = None  # None: being alive is all that can be known from outside
+    probe: Callable[[Address], bool] = probes.tcp
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def ready(self) -> bool:
+        """Tell whether it does its work now."""
+        return self.address is None or self.probe(self.address)
+
+
+def process_specs(run: RunDirectory, host: str, ports: Mapping[str, int]) -> list[ProcessSpec]:
+    """Describe every process; ``ports`` maps a port setting to the port chosen for it."""
+    own = [_own_process(name, (host, ports[HEALTH_PORT[name]])) for name in ENTRY_POINTS]
+    return [*own, *_dagster_processes(run, host, ports)]
+
+
+def _own_process(name: str, address: Address) -> ProcessSpec:
+    argv = (sys.executable, "-m", "wearables_platform.cli", "run", name)
+    return ProcessSpec(name, argv, NEEDS[name], address, probes.http(HEALTH_PATH))
+
+
+def _dagster_processes(run: RunDirectory, host: str, ports: Mapping[str, int]) -> list[ProcessSpec]:
+    """One code server for both Dagster processes: the definitions are imported once, and runs outlive either."""
+    workspace = str(run.dagster_home / "workspace.yaml")
+    home = {"DAGSTER_HOME": str(run.dagster_home.resolve())}
+    code, web = (host, ports["dagster_code_port"]), (host, ports["dagster_port"])
+    code_argv = ("api", "grpc", "-m", "wearables_platform.definitions", "-h", host, "-p", str(code[1]))
+    web_argv = ("-m", "dagster_webserver", "-h", host, "-p", str(web[1]), "-w", workspace)
+    daemon_argv = ("-m", "dagster._daemon", "run", "-w", workspace)
+    return [
+        ProcessSpec(
+            "dagster-code",
+            (sys.executable, "-m", "dagster", *code_argv),
+            NEEDS["dagster-code"],
+            code,
+            env=home,
+        ),
+        ProcessSpec(
+            "dagster-webserver",
+            (sys.executable, *web_argv),
+            NEEDS["dagster-webserver"],
+            web,
+            probes.http("/server_info"),
+            env=home,
+        ),
+        ProcessSpec("dagster-daemon", (sys.executable, *daemon_argv), NEEDS["dagster-daemon"], env=home),
+    ]
