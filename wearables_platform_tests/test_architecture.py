@@ -39,6 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "wearables_platform.resources",
+        "wearables_platform.batch",
         "wearables_platform.partitions",
         "wearables_platform.models",
         "wearables_platform.registry",

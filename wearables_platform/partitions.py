@@ -1,0 +1,46 @@
+"""Days: the one way the batch side is cut. A partition is a UTC day; a person's local days are computed from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import dagster as dg
+
+from wearables_platform.domain.time_policy import EARLIEST_EVENT_US, event_day
+
+# The first day the time policy accepts: every message that is archived as data has a partition to land in, also
+# recordings of long ago that are replayed today.
+FIRST_DAY = event_day(EARLIEST_EVENT_US)
+
+# The day in progress is a partition too: it is written again each hour and final when it is over.
+DAYS = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, end_offset=1)
+
+# A month is one run: the engines read ranges, and thirty runs would spend their time starting.
+ONE_RUN = dg.BackfillPolicy.single_run()
+
+
+def neighbours(days: Sequence[str]) -> list[str]:
+    """Return the days, and the day before and after each, ascending.
+
+    >>> neighbours(["2026-03-01"])
+    ['2026-02-28', '2026-03-01', '2026-03-02']
+    """
+    wanted = {date.fromisoformat(day) + timedelta(days=step) for day in days for step in (-1, 0, 1)}
+    return [day.isoformat() for day in sorted(wanted)]
+
+
+def contiguous(days: Sequence[str]) -> list[tuple[str, str]]:
+    """Group days into ranges of consecutive days: each becomes one run.
+
+    >>> contiguous(["2026-03-03", "2026-03-01", "2026-03-02", "2026-03-09"])
+    [('2026-03-01', '2026-03-03'), ('2026-03-09', '2026-03-09')]
+    """
+    ranges: list[tuple[str, str]] = []
+    for day in sorted(set(days)):
+        before = (date.fromisoformat(day) - timedelta(days=1)).isoformat()
+        if ranges and ranges[-1][1] == before:
+            ranges[-1] = (ranges[-1][0], day)
+        else:
+            ranges.append((day, day))
+    return ranges
