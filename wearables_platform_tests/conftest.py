@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from wearables_platform_tests.not_proven import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401
 from wearables_platform_tests.servers import MqttDevices, StartServer, TestServers, fresh_database
 
 hypothesis.settings.register_profile("dev", deadline=None)

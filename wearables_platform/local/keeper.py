@@ -205,7 +205,9 @@ def needs_of(part: Part) -> tuple[str, ...]:
 
 
 def prepare_stores(run: RunDirectory, plan: Plan) -> None:
-    """Bring the schema up to date and, with an in-memory Kafka, begin a new incarnation."""
+    """Create schema and topics where they are missing; with an in-memory Kafka, begin a new incarnation."""
+    from wearables_platform.clients.kafka import Admin
+    from wearables_platform.clients.topics import ensure_platform_topics
     from wearables_platform.local.incarnation import begin_incarnation
     from wearables_platform.sql.migrate import migrate
 
@@ -214,6 +216,8 @@ def prepare_stores(run: RunDirectory, plan: Plan) -> None:
         migrate(sql_url)
     if plan.kafka_in_memory:
         begin_incarnation(run, sql_url)
+    settings = load_settings(run_dir=run.root)
+    ensure_platform_topics(Admin(settings.require("kafka_url"), "wearables-up"), settings)
 
 
 @contextmanager

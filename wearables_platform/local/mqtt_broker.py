@@ -18,11 +18,12 @@ from amqtt.contexts import Action
 from amqtt.plugins.base import BaseAuthPlugin, BaseTopicPlugin
 from amqtt.session import Session
 
+from wearables_platform.domain.channels import CHANNELS, MQTT_ROOT, RECEIPT_LEAF
 from wearables_platform.local.mqtt_credentials import BRIDGE_USER, parse_entries, password_matches
 from wearables_platform.local.ports import LOOPBACK
 
-DEVICE_WRITES = frozenset({"acceleration", "vitals", "status"})
-DEVICE_READS = frozenset({"receipt"})
+DEVICE_WRITES = frozenset(channel.name for channel in CHANNELS)
+DEVICE_READS = frozenset({RECEIPT_LEAF})
 
 _log = logging.getLogger(__name__)
 
@@ -32,10 +33,10 @@ def may(user: str, action: Action, topic: str) -> bool:
 
     A device names its own topics in full: a filter with a wildcard is not one of them.
     """
-    levels = topic.split("/")
-    if len(levels) != 4 or levels[:2] != ["wearables", "v1"]:
+    below_root = topic.removeprefix(f"{MQTT_ROOT}/").split("/")
+    if not topic.startswith(f"{MQTT_ROOT}/") or len(below_root) != 2:
         return False
-    owner, leaf = levels[2:]
+    owner, leaf = below_root
     if user == BRIDGE_USER:
         return leaf in (DEVICE_READS if action is Action.PUBLISH else DEVICE_WRITES)
     return owner == user and leaf in (DEVICE_WRITES if action is Action.PUBLISH else DEVICE_READS)

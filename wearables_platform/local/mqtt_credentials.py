@@ -11,34 +11,32 @@ import base64
 import hashlib
 import hmac
 import os
-import re
 import secrets
 import signal
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from wearables_platform.domain.channels import CHANNELS, receipt_topic
+from wearables_platform.domain.identity import DEVICE_ID_PATTERN, is_device_id
 from wearables_platform.errors import ConfigError
 from wearables_platform.local.files import locked, write_atomically
 
 BRIDGE_USER = "wearables.bridge"  # the dot is outside the device grammar: no device can be called this
-DEVICE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ITERATIONS = 101
 SALT_BYTES = 12
 HASH_BYTES = 64
 
 # %u is the user name, so a device reaches its own topics only. Nothing grants $SYS. The bridge may do what it needs.
-ACCESS_LIST = f"""\
-pattern write wearables/v1/%u/acceleration
-pattern write wearables/v1/%u/vitals
-pattern write wearables/v1/%u/status
-pattern read wearables/v1/%u/receipt
-
-user {BRIDGE_USER}
-topic read wearables/v1/+/acceleration
-topic read wearables/v1/+/vitals
-topic read wearables/v1/+/status
-topic write wearables/v1/+/receipt
-"""
+ACCESS_LIST = "\n".join(
+    [
+        *(f"pattern write {channel.mqtt_topic('%u')}" for channel in CHANNELS),
+        f"pattern read {receipt_topic('%u')}",
+        f"user {BRIDGE_USER}",
+        *(f"topic read {channel.mqtt_topic('+')}" for channel in CHANNELS),
+        f"topic write {receipt_topic('+')}",
+        "",
+    ]
+)
 
 
 def encode_password(password: str, salt: bytes | None = None) -> str:
@@ -89,8 +87,8 @@ class MqttCredentials:
     def add_devices(self, tokens: Mapping[str, str]) -> None:
         """Let devices connect, each with its token; replaces the token of one that could already."""
         for device_id in tokens:
-            if not DEVICE_ID.fullmatch(device_id):
-                msg = f"device id {device_id!r} is not of the form {DEVICE_ID.pattern}"
+            if not is_device_id(device_id):
+                msg = f"device id {device_id!r} is not of the form {DEVICE_ID_PATTERN}"
                 raise ConfigError(msg)
         self._update({device_id: encode_password(token) for device_id, token in tokens.items()})
 
