@@ -1,0 +1,116 @@
+"""How good a model is on people it has never seen.
+
+Two figures: how far known events stand out (average precision of spike windows), and how far the alarm rate on a
+new person strays from the rate it was set to. A split that mixes a person's windows over both sides flatters every
+model; that figure is computed too, shown beside the true one as a warning and used for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score
+from sklearn.model_selection import GroupKFold
+
+from wearables_platform.models.train import ForestParams, fit
+from wearables_platform.models.training_set import TrainingSet
+
+MAX_FOLDS: Final = 5
+
+MIN_EVENTS: Final = 5
+"""Fewer known events among the people judged on, and a precision says nothing."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a model did on windows of people it was not trained on.
+
+    Attributes
+    ----------
+    average_precision : of known event windows ranked by score; None with fewer than `MIN_EVENTS`
+    prevalence : share of windows that are events: the average precision of guessing
+    alarm_rate : mean over people of the share of windows at or over the threshold
+    alarm_rate_error : mean over people of the distance between that share and the rate aimed at
+    alarm_rate_by_person : the shares
+    """
+
+    windows: int
+    events: int
+    average_precision: float | None
+    prevalence: float
+    alarm_rate: float
+    alarm_rate_error: float
+    alarm_rate_by_person: dict[str, float] = field(default_factory=dict)
+
+    def as_metrics(self) -> dict[str, Any]:
+        """Return the judgement as plain values for the registry."""
+        return {
+            "windows": self.windows,
+            "events": self.events,
+            "people": len(self.alarm_rate_by_person),
+            "average_precision": self.average_precision,
+            "prevalence": self.prevalence,
+            "alarm_rate": self.alarm_rate,
+            "alarm_rate_error": self.alarm_rate_error,
+            "alarm_rate_by_person": self.alarm_rate_by_person,
+        }
+
+
+def judge(windows: TrainingSet, scores: Floats, alarms: NDArray[np.bool_], alarm_rate: float) -> Judgement:
+    """Judge scores and alarms of windows whose people the model does not know."""
+    events = int(windows.is_event.sum())
+    by_person = {person: float(alarms[windows.person == person].mean()) for person in windows.people}
+    rates = np.array(list(by_person.values()))
+    return Judgement(
+        windows=len(windows),
+        events=events,
+        average_precision=_average_precision(windows.is_event, scores),
+        prevalence=events / max(len(windows), 1),
+        alarm_rate=float(rates.mean()) if len(rates) else 0.0,
+        alarm_rate_error=float(np.abs(rates - alarm_rate).mean()) if len(rates) else 0.0,
+        alarm_rate_by_person=by_person,
+    )
+
+
+def cross_validate(training_set: TrainingSet, params: ForestParams) -> Judgement:
+    """Judge the recipe on everyone it may train on, each person scored by a model that has not seen them."""
+    seen = training_set.take(~training_set.held_out)
+    folds = min(MAX_FOLDS, len(seen.people))
+    if folds < 2:
+        return judge(seen.take(np.zeros(len(seen), dtype=np.bool_)), np.empty(0), np.empty(0, bool), params.alarm_rate)
+    splits = GroupKFold(folds).split(seen.matrix, groups=seen.person)
+    scores, alarms = _out_of_fold(seen, splits, params)
+    return judge(seen, scores, alarms, params.alarm_rate)
+
+
+def random_split_precision(training_set: TrainingSet, params: ForestParams) -> float | None:
+    """Return the average precision where a person's windows lie on both sides: a warning, not a result."""
+    seen = training_set.take(~training_set.held_out)
+    fold = np.random.default_rng(params.seed).permutation(len(seen)) % MAX_FOLDS
+    splits = ((np.flatnonzero(fold != number), np.flatnonzero(fold == number)) for number in range(MAX_FOLDS))
+    scores, _ = _out_of_fold(seen, splits, params)
+    return _average_precision(seen.is_event, scores)
+
+
+def _out_of_fold(
+    seen: TrainingSet, splits: Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]], params: ForestParams
+) -> tuple[Floats, NDArray[np.bool_]]:
+    scores = np.zeros(len(seen))
+    alarms = np.zeros(len(seen), dtype=np.bool_)
+    for learn, test in splits:
+        fitted = fit(seen.matrix[learn], params)
+        scores[test] = fitted.score(seen.matrix[test])
+        alarms[test] = scores[test] >= fitted.alarm_threshold
+    return scores, alarms
+
+
+def _average_precision(is_event: NDArray[np.bool_], scores: Floats) -> float | None:
+    if int(is_event.sum()) < MIN_EVENTS:
+        return None
+    return float(average_precision_score(is_event, scores))

@@ -1,0 +1,113 @@
+"""Whether a candidate may replace the version in force: only if it is no worse on people neither has seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from wearables_platform.models.evaluate import Judgement, judge
+from wearables_platform.models.predict import Scorer
+from wearables_platform.models.training_set import TrainingSet
+
+MAX_ALARM_RATE: Final = 0.10
+"""A model that calls every tenth window of an unknown person unusual is of no use to anybody."""
+
+MIN_LIFT: Final = 2.0
+"""Known events must rank at least this many times better than by guessing."""
+
+ALARM_RATE_MARGIN: Final = 0.005
+"""How much further than the incumbent's the alarm rate may stray: half a point is within a few people's chance."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's decision, with every figure it rests on."""
+
+    refusals: tuple[str, ...]
+    people: tuple[str, ...]
+    candidate: Judgement | None = None
+    incumbent: Judgement | None = None
+    compared_with: str | None = None
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def passed(self) -> bool:
+        """Whether the candidate may be published."""
+        return not self.refusals
+
+    def as_metrics(self) -> dict[str, Any]:
+        """Return the verdict as plain values for the registry."""
+        return {
+            "passed": self.passed,
+            "refusals": list(self.refusals),
+            "warnings": list(self.warnings),
+            "people": list(self.people),
+            "compared_with": self.compared_with,
+            "candidate": self.candidate.as_metrics() if self.candidate else None,
+            "incumbent": self.incumbent.as_metrics() if self.incumbent else None,
+        }
+
+
+def decide(
+    candidate: Scorer,
+    incumbent: Scorer | None,
+    training_set: TrainingSet,
+    *,
+    trained_on: frozenset[str],
+    alarm_rate: float,
+) -> Verdict:
+    """Compare two versions on the held-out people of the candidate's own set.
+
+    `trained_on` names everyone either version has trained on: none of them may judge.
+    """
+    judges = training_set.take(training_set.held_out & ~np.isin(training_set.person, sorted(trained_on) or [""]))
+    if not len(judges):
+        return Verdict(("no_held_out_people: nobody in the set is unknown to both versions",), ())
+    ours = _judged(candidate, judges, alarm_rate)
+    theirs = _judged(incumbent, judges, alarm_rate) if incumbent else None
+    refusals = (*_floor(ours), *(_compared(ours, theirs) if theirs else ()))
+    return Verdict(
+        refusals=refusals,
+        people=tuple(judges.people),
+        candidate=ours,
+        incumbent=theirs,
+        compared_with=incumbent.version if incumbent else None,
+        warnings=_warnings(ours),
+    )
+
+
+def _judged(scorer: Scorer, judges: TrainingSet, alarm_rate: float) -> Judgement:
+    scores = scorer.score_matrix(judges.matrix)
+    return judge(judges, scores, scores >= scorer.alarm_threshold, alarm_rate)
+
+
+def _floor(ours: Judgement) -> list[str]:
+    """Return what no model may do, whatever it is compared with."""
+    found = []
+    if ours.alarm_rate > MAX_ALARM_RATE:
+        found.append(f"alarm_rate: {ours.alarm_rate:.1%} of unknown people's windows, {MAX_ALARM_RATE:.0%} allowed")
+    needed = min(1.0, MIN_LIFT * ours.prevalence)
+    if ours.average_precision is not None and ours.average_precision < needed:
+        found.append(f"average_precision: {ours.average_precision:.3f}, {needed:.3f} needed ({MIN_LIFT:g} x guessing)")
+    return found
+
+
+def _compared(ours: Judgement, theirs: Judgement) -> list[str]:
+    """Return in what the candidate is worse. Precision has no margin: small steps down would add up unseen."""
+    found = []
+    mine, other = ours.average_precision, theirs.average_precision
+    if mine is not None and other is not None and mine < other:
+        found.append(f"worse_average_precision: {mine:.4f}, the incumbent has {other:.4f} on the same people")
+    if ours.alarm_rate_error > theirs.alarm_rate_error + ALARM_RATE_MARGIN:
+        found.append(
+            f"worse_alarm_rate: strays by {ours.alarm_rate_error:.3%}, the incumbent by {theirs.alarm_rate_error:.3%}"
+        )
+    return found
+
+
+def _warnings(ours: Judgement) -> tuple[str, ...]:
+    if ours.average_precision is None:
+        return (f"only {ours.events} known events among the held-out people: judged by the alarm rate alone",)
+    return ()

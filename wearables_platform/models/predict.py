@@ -1,0 +1,169 @@
+"""Scoring windows with a published model: loaded behind every check, the same bits in stream and batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wearables_platform.models.artifacts import ModelDescription, probe_matrix, read_artifact
+from wearables_platform.models.forest import FlatForest, flatten
+from wearables_platform.models.inputs import MODEL_FEATURES, Matrix, feature_matrix, imputed, scorable
+from wearables_platform.models.refusal import Refusal, refused
+from wearables_platform.signals.windows import FEATURE_VERSION, WindowRows
+from wearables_platform.wire.v1.telemetry_pb2 import ModelRelease
+
+Floats = NDArray[np.float64]
+
+BUDGET_US_PER_WINDOW: Final = 300.0
+"""A model dearer than this per window, a thousand at a time, is refused: a hundred times the usual, for busy cores."""
+
+ACROSS_CPUS: Final = 1e-12
+"""How far a probe's score may differ from the one stated when another kind of CPU trained the model."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """One version of a model, ready to score; immutable, so threads may share it."""
+
+    release: ModelRelease
+    description: ModelDescription
+    forest: FlatForest
+    stand_in: Matrix
+
+    @property
+    def version(self) -> str:
+        """The version rows scored with it must name."""
+        return self.description.version
+
+    @property
+    def alarm_threshold(self) -> float:
+        """Score from which a window is unusual: what 1 % of the training windows reached."""
+        return self.description.alarm_threshold
+
+    def score(self, rows: WindowRows) -> Floats:
+        """Return (W,) anomaly scores in (0, 1], high where unusual; NaN for windows that `inputs.scorable` leaves out.
+
+        A window's bits do not depend on the windows it is scored with.
+        """
+        scores = np.full(len(rows), np.nan)
+        chosen = scorable(rows)
+        if chosen.any():
+            scores[chosen] = self.score_matrix(feature_matrix(rows.take(np.flatnonzero(chosen))))
+        return scores
+
+    def score_matrix(self, matrix: Matrix) -> Floats:
+        """Score (W, F) inputs; NaN inputs are replaced by the training medians the artefact carries."""
+        scores = self.forest.anomaly_scores(imputed(matrix, self.stand_in))
+        if not np.isfinite(scores).all():
+            raise refused(Refusal.NAN_OUTPUT, f"{self.description.name} {self.version} gave a score that is no number")
+        return scores
+
+
+def load_scorer(
+    release: ModelRelease,
+    read_bytes: Callable[[str], bytes],
+    *,
+    budget_us: float = BUDGET_US_PER_WINDOW,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Scorer:
+    """Load the model a release names, or raise `ModelRefused` with the reason; the caller keeps the one it has.
+
+    `read_bytes` takes a path relative to the lake's root. Takes some tens of milliseconds: call it off the hot path.
+    """
+    scorer = scorer_of(release, read_bytes(release.lake_path))
+    _check_probe(scorer)
+    _check_speed(scorer, budget_us, clock)
+    return scorer
+
+
+def scorer_of(release: ModelRelease, data: bytes) -> Scorer:
+    """Build the scorer from the model's file, refusing everything that is not what the release says."""
+    if release.feature_version != FEATURE_VERSION:
+        raise refused(Refusal.FOREIGN_FEATURES, f"made for version {release.feature_version}, here {FEATURE_VERSION}")
+    description, forest = read_artifact(data, release.sha256)
+    _check_description(description, release)
+    stand_in = np.array(description.stand_in, dtype=np.float32)
+    return Scorer(release, description, flatten(forest, len(MODEL_FEATURES)), stand_in)
+
+
+def _check_description(description: ModelDescription, release: ModelRelease) -> None:
+    if (description.name, description.version) != (release.name, release.version):
+        raise refused(
+            Refusal.FOREIGN_SCHEMA,
+            f"the release says {release.name} {release.version}, the file {description.name} {description.version}",
+        )
+    if description.feature_version != release.feature_version:
+        raise refused(Refusal.FOREIGN_FEATURES, f"the file was made for version {description.feature_version}")
+    if description.features != MODEL_FEATURES:
+        raise refused(Refusal.FOREIGN_SCHEMA, f"the file's columns are {', '.join(description.features)}")
+    if len(description.stand_in) != len(MODEL_FEATURES) or not np.isfinite(description.stand_in).all():
+        raise refused(Refusal.FOREIGN_SCHEMA, "not one finite stand-in per column")
+
+
+def _check_probe(scorer: Scorer) -> None:
+    """Score the rows the file carries and compare with what it says they score."""
+    try:
+        found = scorer.score_matrix(probe_matrix(scorer.description))
+    except ValueError as exc:
+        raise refused(Refusal.FOREIGN_SCHEMA, f"the probe has other columns ({exc})") from exc
+    stated = np.array(scorer.description.probe_scores)
+    if found.shape != stated.shape or not len(found):
+        raise refused(Refusal.WRONG_SCORES, f"{len(stated)} stated for {len(found)} probe rows")
+    worst = float(np.abs(found - stated).max())
+    if not worst <= ACROSS_CPUS:
+        raise refused(Refusal.WRONG_SCORES, f"a probe row scores {worst:.3g} off what the file states")
+
+
+def _check_speed(scorer: Scorer, budget_us: float, clock: Callable[[], float]) -> None:
+    """Time a thousand windows, best of three: one slow turn is the machine, three are the model."""
+    probe = probe_matrix(scorer.description)
+    matrix = np.resize(probe, (1_000, probe.shape[1]))
+    took_us = min(_timed(scorer, matrix, clock) for _ in range(3)) * 1e6 / len(matrix)
+    if took_us > budget_us:
+        raise refused(Refusal.TOO_SLOW, f"{took_us:.0f} us per window, {budget_us:.0f} allowed")
+
+
+def _timed(scorer: Scorer, matrix: Matrix, clock: Callable[[], float]) -> float:
+    began = clock()
+    scorer.score_matrix(matrix)
+    return clock() - began
+
+
+@dataclass(frozen=True)
+class ModelTimeline:
+    """Versions of one model by event time: a window is scored by the one in force at its start, and says so."""
+
+    scorers: tuple[Scorer, ...] = ()
+
+    @classmethod
+    def of(cls, scorers: Sequence[Scorer]) -> ModelTimeline:
+        """Build the timeline from scorers in the order they were published; a later one wins a shared instant."""
+        timeline = cls()
+        for scorer in scorers:
+            timeline = timeline.with_release(scorer)
+        return timeline
+
+    def with_release(self, scorer: Scorer) -> ModelTimeline:
+        """Return the timeline with one more version; one already there changes nothing."""
+        if any(known.release == scorer.release for known in self.scorers):
+            return self
+        others = [known for known in self.scorers if known.version != scorer.version]
+        return ModelTimeline(tuple(sorted([*others, scorer], key=lambda one: one.release.effective_from_us)))
+
+    def score(self, rows: WindowRows) -> tuple[Floats, list[str | None]]:
+        """Return (W,) scores and the version in force at each window's start; NaN and None where there is none."""
+        scores = np.full(len(rows), np.nan)
+        versions: list[str | None] = [None] * len(rows)
+        starts = [scorer.release.effective_from_us for scorer in self.scorers]
+        in_force = np.searchsorted(np.array(starts, dtype=np.int64), rows.start_us, side="right") - 1
+        for number, scorer in enumerate(self.scorers):
+            chosen = np.flatnonzero(in_force == number)
+            scores[chosen] = scorer.score(rows.take(chosen))
+            for row in chosen:
+                versions[row] = scorer.version
+        return scores, versions

@@ -1,0 +1,80 @@
+"""Releases: what the stream is told about a published model, on the compacted topic, newest last."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from wearables_platform.clients.kafka import PartitionReader, Producer
+from wearables_platform.domain.channels import MODELS_TOPIC
+from wearables_platform.errors import StoreUnavailable
+from wearables_platform.wire.v1.telemetry_pb2 import ModelRelease
+
+if TYPE_CHECKING:
+    from wearables_platform.models.train import Candidate  # the log's readers need no scikit-learn
+
+DELIVERY_TIMEOUT_S: Final = 30.0
+READ_TIMEOUT_S: Final = 30.0
+
+
+def release_of(candidate: Candidate, effective_from_us: int) -> ModelRelease:
+    """Return the record that puts a candidate in force from an event time on."""
+    described = candidate.description
+    return ModelRelease(
+        name=described.name,
+        version=described.version,
+        sha256=candidate.sha256,
+        lake_path=candidate.lake_path,
+        effective_from_us=effective_from_us,
+        feature_version=described.feature_version,
+    )
+
+
+class ReleaseLog:
+    """The topic `wearables.models.v1` on one Kafka."""
+
+    def __init__(self, url: str, *, topic: str = MODELS_TOPIC) -> None:
+        self._url = url
+        self._topic = topic
+
+    def latest(self, name: str) -> ModelRelease | None:
+        """Return the last release of a model, None where there is none; reads the topic from its beginning."""
+        found = None
+        for release in self.all():
+            if release.name == name:
+                found = release
+        return found
+
+    def all(self) -> list[ModelRelease]:
+        """Return every release the log still holds, in the order they were published."""
+        reader = PartitionReader(self._url, self._topic, 0, group_id="model-releases")
+        try:
+            return [ModelRelease.FromString(payload) for payload in _read_to_end(reader)]
+        finally:
+            reader.close()
+
+    def publish(self, release: ModelRelease) -> None:
+        """Append a release and wait until Kafka has it; raises what kept it from there."""
+        producer = Producer(self._url, "model-releases", message_timeout_s=DELIVERY_TIMEOUT_S)
+        producer.send(self._topic, release.name.encode(), release.SerializeToString(deterministic=True))
+        producer.flush(DELIVERY_TIMEOUT_S + 1.0)
+
+    def ensure(self, release: ModelRelease) -> bool:
+        """Publish a release unless it is the last one of its name; returns whether it was published now."""
+        if self.latest(release.name) == release:
+            return False
+        self.publish(release)
+        return True
+
+
+def _read_to_end(reader: PartitionReader) -> list[bytes]:
+    payloads: list[bytes] = []
+    deadline = time.monotonic() + READ_TIMEOUT_S
+    while time.monotonic() < deadline:
+        fetch = reader.fetch(1_000, 0.2)
+        if fetch is not None:
+            payloads.extend(payload for payload in fetch.payloads if payload)
+            if fetch.at_end:
+                return payloads
+    msg = f"the end of {reader.topic} was not reached within {READ_TIMEOUT_S:g} s"
+    raise StoreUnavailable(msg)
