@@ -1,0 +1,97 @@
+# Wearables data platform. `make` lists what there is.
+#
+# Everything runs in .venv, made from hashed lock files by whichever target needs it. Variables: SEED and SABOTAGE
+# (demo), ONLY and PROFILE (bench), ARGS (pytest), PYTHON (the interpreter to make .venv with).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo up down status doctor test check bench lint types docs-test ci clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+SOURCES := wearables_platform stream wearables_platform_tests .ci
+ARGS ?=
+
+# uv reads no pip configuration: hand it the index pip was told to use, and the machine's own certificates.
+export UV_SYSTEM_CERTS := 1
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/.installed-demo  ## run the whole platform and print the scorecard (SEED=n, SABOTAGE=drop-message)
+	@$(BIN)/wearables demo $(if $(SEED),--seed $(SEED)) $(if $(SABOTAGE),--sabotage $(SABOTAGE))
+
+up: $(VENV)/.installed-demo  ## start the platform and leave it running
+	@$(BIN)/wearables up --detach
+
+down: $(VENV)/.installed-demo  ## end the running platform
+	@$(BIN)/wearables down
+
+status: $(VENV)/.installed-demo  ## show what runs and the counts per stage
+	@$(BIN)/wearables status
+
+doctor: $(VENV)/.installed-demo  ## check this machine
+	@$(BIN)/wearables doctor
+
+test: $(VENV)/.installed-dev  ## run every test; starts the embedded servers itself (ARGS="-k name")
+	$(PYTEST) -q -m "not demo and not browser" $(ARGS)
+
+check: lint types docs-test  ## lint, types, docs and the tests that need no server
+	$(PYTEST) -q wearables_platform_tests/unit wearables_platform_tests/laws wearables_platform_tests/test_architecture.py
+
+bench: $(VENV)/.installed-dev  ## run the benchmarks (ONLY=P1,P2, PROFILE=bar)
+	$(BIN)/python -m wearables_platform_tests.benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(PROFILE),--profile $(PROFILE))
+
+lint: $(VENV)/.installed-dev  ## ruff: rules and format
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+types: $(VENV)/.installed-dev  ## mypy, strict
+	$(BIN)/mypy
+
+docs-test: $(VENV)/.installed-dev  ## the examples in docstrings, and that docs name what exists
+	$(PYTEST) -q --doctest-modules wearables_platform/signals wearables_platform/domain wearables_platform/wire
+	$(PYTEST) -q wearables_platform_tests/test_docs.py
+
+ci:  ## exactly what CI runs
+	.ci/run
+
+clean:  ## end the running platform and remove what it and the tests left (not .venv)
+	@if [ -x $(BIN)/wearables ]; then $(BIN)/wearables down 2>/dev/null || true; fi
+	rm -rf .wearables .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+
+# --- the environment ---------------------------------------------------------------------------------------------
+
+# The stamp comes last: an interrupted install is taken up again.
+$(VENV)/.installed-%: requirements/%.txt pyproject.toml $(VENV)/.bootstrapped
+	@echo "installing requirements/$*.txt"
+	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r requirements/$*.txt \
+	  || { echo "uv could not; trying pip"; $(BIN)/python -m pip install --require-hashes -r requirements/$*.txt; }
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.bootstrapped: requirements/bootstrap.txt
+	@$(call make_venv)
+	@echo "installing the installer"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@touch $@
+
+# Bytewax has wheels for CPython 3.11 and 3.12. A .venv whose pip works is kept, a half-made one is made again.
+define make_venv
+if $(BIN)/python -m pip --version >/dev/null 2>&1; then exit 0; fi; \
+suitable='import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))'; \
+for candidate in $(PYTHON) python3.12 python3.11 python3; do \
+  if $$candidate -c "$$suitable" >/dev/null 2>&1; then \
+    echo "making $(VENV) with $$($$candidate --version)"; \
+    $$candidate -m venv --clear $(VENV); exit 0; \
+  fi; \
+done; \
+echo "no Python 3.11 or 3.12 with the venv module was found (tried $(PYTHON) python3.12 python3.11 python3): install one, or name it: make PYTHON=/path/to/python3.12" >&2; \
+exit 1
+endef
