@@ -37,6 +37,7 @@ from wearables_platform.clients.mqtt_session import (
 __all__ = [
     "Delivery",
     "MqttConnection",
+    "MqttListener",
     "MqttLoop",
     "MqttNotConnected",
     "MqttOptions",
@@ -185,7 +186,7 @@ class MqttConnection:
         self._lock = threading.Lock()
         self._outstanding = 0
         self.refusal: str | None = None  # what the broker last said no to
-        self.connections = 0  # sessions so far
+        self.connections = 0  # sessions that stood so far
         self.due_s = 0.0  # when `housekeep` has work
         self._client = self._build()
 
@@ -376,7 +377,6 @@ class MqttConnection:
             _log.warning(self.refusal)
             return
         self._session += 1
-        self.connections += 1
         self._acks.begin(self._session)
         if self._filters:
             self._client.subscribe(self._filters)
@@ -394,6 +394,7 @@ class MqttConnection:
 
     def _stands(self) -> None:
         self.refusal = None
+        self.connections += 1
         self._backoff.reset()
         self._granted = True
         self._listener.changed()

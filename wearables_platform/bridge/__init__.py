@@ -1,0 +1,1 @@
+"""MQTT to Kafka: what a device published is acknowledged once Kafka has it, and confirmed by a receipt."""
