@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 
 from wearables_platform_tests.not_proven import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401
-from wearables_platform_tests.servers import MqttDevices, StartServer, TestServers, fresh_database
+from wearables_platform_tests.servers import MqttDevices, StartServer, TestServers, fresh_database, open_directory
 
 hypothesis.settings.register_profile("dev", deadline=None)
 # CI must answer the same twice: the examples are derived from the test, not drawn.
@@ -28,17 +28,25 @@ def _no_running_instance(tmp_path_factory: pytest.TempPathFactory, monkeypatch: 
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestServers]:
+def servers() -> Iterator[TestServers]:
     """The session's servers, each started when first asked for."""
-    started = TestServers(tmp_path_factory.mktemp("servers"))
-    yield started
-    started.stop_all()
+    with open_directory() as directory:
+        started = TestServers(directory)
+        yield started
+        started.stop_all()
 
 
 @pytest.fixture
-def start_server(servers: TestServers, tmp_path: Path) -> Iterator[StartServer]:
+def open_tmp_path() -> Iterator[Path]:
+    """Like ``tmp_path``, and an unprivileged server may enter it."""
+    with open_directory() as directory:
+        yield directory
+
+
+@pytest.fixture
+def start_server(servers: TestServers, open_tmp_path: Path) -> Iterator[StartServer]:
     """Start a server of the test's own (to kill it, say): ``start_server("kafka")``."""
-    yield lambda name: servers.start_own(name, tmp_path / "servers")
+    yield lambda name: servers.start_own(name, open_tmp_path)
     servers.stop_own()
 
 

@@ -7,8 +7,10 @@ servers are used, the same on every machine; ``WEARABLES_PREFER_EMBEDDED=0`` pre
 from __future__ import annotations
 
 import os
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -29,6 +31,14 @@ URL_VARIABLE = {
     "mongo": "WEARABLES_TEST_MONGO_URL",
     "redis": "WEARABLES_TEST_REDIS_URL",
 }
+
+
+@contextmanager
+def open_directory() -> Iterator[Path]:
+    """Make a temporary directory that an unprivileged server may enter; pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory(prefix="wearables-test-", ignore_cleanup_errors=True) as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
 
 
 def prefer_embedded() -> bool:

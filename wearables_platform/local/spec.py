@@ -12,10 +12,6 @@ from wearables_platform.local import tether
 from wearables_platform.local.privileges import Identity
 from wearables_platform.local.probes import Address
 
-CHOSEN_BY_PATH = "binary on PATH"
-CHOSEN_FROM_WHEEL = "wheel"
-CHOSEN_BY_URL = "URL in the settings"
-
 
 @dataclass(frozen=True)
 class ServerSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,9 +16,12 @@ import pytest
 import redis
 from confluent_kafka import Consumer, Producer
 
-from wearables_platform.local import running
+from wearables_platform.local import privileges, running
 from wearables_platform.local.failures import ExitCode, StartError
-from wearables_platform.local.spec import CHOSEN_FROM_WHEEL, ServerSpec
+from wearables_platform.local.ports import free_ports
+from wearables_platform.local.postgres_server import postgres_spec
+from wearables_platform.local.running import RunningServer
+from wearables_platform.local.spec import ServerSpec
 from wearables_platform_tests.servers import StartServer
 
 pytestmark = pytest.mark.integration
@@ -72,6 +76,35 @@ def test_postgres_wants_the_password_and_keeps_commits_over_a_kill(start_server:
 def test_postgres_is_not_run_as_root(start_server: StartServer) -> None:
     server = start_server("postgres")
     assert Path(f"/proc/{server.process.pid}").stat().st_uid != 0
+
+
+@pytest.mark.sql
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to drop")
+def test_postgres_runs_for_root_where_nobody_else_can_enter(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    try:
+        first = start_postgres(closed)
+        with psycopg.connect(first.url) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 1 AS n")
+        first.stop()
+        second = start_postgres(closed)
+        with psycopg.connect(second.url) as connection:
+            assert connection.execute("SELECT n FROM kept").fetchone() == (1,)
+        second.stop()
+
+        shutil.rmtree(closed / "postgres")  # forgotten by whoever cleans up: the next start must not find old data
+        third = start_postgres(closed, password="another")
+        with psycopg.connect(third.url) as connection:
+            assert connection.execute("SELECT to_regclass('kept')").fetchone() == (None,)
+        third.stop()
+    finally:
+        shutil.rmtree(privileges.elsewhere(closed / "postgres"), ignore_errors=True)
+
+
+def start_postgres(directory: Path, password: str = "secret") -> RunningServer:
+    spec = postgres_spec(free_ports(1)[0], directory / "postgres", password, prefer_embedded=True, durable=False)
+    return running.start(spec, directory / "logs")
 
 
 @pytest.mark.mongo
@@ -133,7 +166,7 @@ def test_a_server_that_cannot_start_says_why_in_one_line(tmp_path: Path) -> None
         name="redis",
         server="redis",
         version="0",
-        chosen=CHOSEN_FROM_WHEEL,
+        chosen="wheel",
         argv=(sys.executable, "-c", "import sys; sys.exit('no such luck')"),
         address=("127.0.0.1", 1),
         url="",

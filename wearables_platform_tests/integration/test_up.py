@@ -106,8 +106,8 @@ def _command_line(pid: int) -> str:
 
 
 @pytest.fixture
-def instance(tmp_path: Path) -> Iterator[Instance]:
-    made = Instance(tmp_path)
+def instance(open_tmp_path: Path) -> Iterator[Instance]:
+    made = Instance(open_tmp_path)
     yield made
     if made.process is not None and made.process.poll() is None:
         made.process.terminate()
