@@ -239,19 +239,22 @@ def _resample(the_plan: DownsamplePlan, cleaned_g: Samples, lead: int, length: i
 
 def _block_peaks(accel_g: Samples, block_samples: int) -> Samples:
     """Return the largest finite magnitude of each block; the last block may be shorter."""
-    squared = accel_g * accel_g
-    magnitude: Samples = squared[..., 0] + squared[..., 1]
-    magnitude += squared[..., 2]
-    whole = magnitude.shape[1] // block_samples * block_samples
-    tops = [magnitude[:, :whole].reshape(len(magnitude), -1, block_samples).max(axis=2)]
-    if whole < magnitude.shape[1]:
-        tops.append(magnitude[:, whole:].max(axis=1)[:, None])
-    top: Samples = np.sqrt(np.concatenate(tops, axis=1))
-    if np.isfinite(top).all():
-        return top
-    finite = np.asarray(np.isfinite(accel_g).all(axis=2))
-    only_finite: Samples = np.where(np.expand_dims(finite, 2), accel_g, np.float32(0.0))
-    return _block_peaks(only_finite, block_samples)
+    with np.errstate(over="ignore", invalid="ignore"):
+        squared = accel_g * accel_g
+        magnitude: Samples = squared[..., 0] + squared[..., 1]
+        magnitude += squared[..., 2]
+    top = _block_tops(magnitude, block_samples)
+    if not np.isfinite(top).all():
+        top = _block_tops(np.where(np.isfinite(magnitude), magnitude, np.float32(0.0)), block_samples)
+    return np.sqrt(top)
+
+
+def _block_tops(values: Samples, block_samples: int) -> Samples:
+    whole = values.shape[1] // block_samples * block_samples
+    tops = [values[:, :whole].reshape(len(values), -1, block_samples).max(axis=2)]
+    if whole < values.shape[1]:
+        tops.append(values[:, whole:].max(axis=1)[:, None])
+    return np.concatenate(tops, axis=1)
 
 
 def _count_clipped(accel_g: Samples, peak_raw_g: Samples, the_plan: DownsamplePlan) -> NDArray[np.int32]:

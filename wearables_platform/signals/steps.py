@@ -71,8 +71,8 @@ class StepParams:
     filter_half: int = 18
     distance: int = 6
     valley: int = 8
-    prominence_g: float = 0.04
-    strong_g: float = 0.15
+    prominence_g: float = 0.03
+    strong_g: float = 0.14
     max_period: int = 20
     look_back: int = 70
     look_ahead: int = 20

@@ -1,0 +1,98 @@
+"""What downsampling computes: means, peaks, counts, and what it lets through."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.signal import freqz, upfirdn
+
+from wearables_platform.signals.decimate import block_mean, fir_decimate, fir_reach, fir_taps, resample_reference
+from wearables_platform.signals.downsample import clean_source, downsample, plan
+from wearables_platform.signals.glitches import hampel
+from wearables_platform_tests.recordings import endaq_piezo
+from wearables_platform_tests.simulated_motion import add_glitches, at_rest
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 160, 161, 200])
+def test_block_mean_equals_numpy_to_1e_12(factor: int) -> None:
+    accel_g = np.random.default_rng(factor).normal(0, 3, (2, 50 * factor, 3)).astype(np.float32)
+    expected = accel_g.astype(np.float64).reshape(2, 50, factor, 3).mean(axis=2)
+    np.testing.assert_allclose(block_mean(accel_g, factor), expected, rtol=1e-12, atol=1e-15)
+
+
+def test_a_spike_of_100_g_shows_as_raw_peak_although_its_mean_is_small() -> None:
+    accel_g = np.zeros((1, 16_000, 3), dtype=np.float32)
+    accel_g[0, 8_005, 0] = 100.0
+    blocks = downsample(plan(16_000.0), accel_g)
+    assert blocks.peak_raw_g[0].tolist() == [0, 0, 0, 0, 0, 100, 0, 0, 0, 0]
+    assert block_mean(accel_g, 160)[0, 50, 0] == pytest.approx(0.625)
+    assert blocks.peak_g.max() == blocks.accel_g.max() == 0.0
+    assert blocks.glitches.sum() == blocks.glitches[0, 5] == 1
+    assert blocks.clipped.sum() == blocks.clipped[0, 5] == 1
+
+
+def test_the_source_filter_equals_the_plain_hampel_identifier() -> None:
+    rng = np.random.default_rng(3)
+    accel_g = at_rest(rng, 0.5, 16_000.0, noise_g=0.06)
+    accel_g = add_glitches(accel_g, rng, rng.integers(0, len(accel_g), 300), 0.1, 5.0).astype(np.float32)
+    cleaned_g, (_, found) = clean_source(accel_g[None], plan(16_000.0))
+    expected_g, flagged = hampel(accel_g.astype(np.float64))
+    assert found.tolist() == np.flatnonzero(flagged.any(axis=1)).tolist()
+    assert np.array_equal(cleaned_g[0], expected_g.astype(np.float32))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_planted_source_glitches_are_found_and_nothing_else(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    accel_g = at_rest(rng, 4.0, 16_000.0)
+    planted = np.sort(rng.choice(len(accel_g) // 20, 200, replace=False) * 20)
+    accel_g = add_glitches(accel_g, rng, planted, 2.0, 8.0)
+    _, (_, found) = clean_source(accel_g[None].astype(np.float32), plan(16_000.0))
+    hits = np.intersect1d(found, planted)
+    assert len(hits) >= 0.99 * len(planted)
+    assert len(hits) >= 0.93 * len(found)
+
+
+def test_the_fir_filter_rejects_60_db_of_what_would_fold() -> None:
+    frequency_hz, response = freqz(fir_taps(160), worN=2**17, fs=16_000.0)
+    gain_db = 20 * np.log10(np.abs(response) + 1e-15)
+    assert gain_db[frequency_hz >= 60.0].max() <= -60.0
+    assert np.abs(gain_db[frequency_hz <= 40.0]).max() <= 0.01
+
+
+def test_the_fir_filter_equals_scipys_upfirdn() -> None:
+    factor, reach = 16, fir_reach(16)
+    accel_g = np.random.default_rng(1).normal(0, 1, (1, (30 + 2 * reach) * factor, 3)).astype(np.float32)
+    expected = upfirdn(fir_taps(factor), accel_g[0].astype(np.float64), 1, 1, axis=0)
+    first = len(fir_taps(factor)) - 1
+    expected = expected[first : first + 30 * factor : factor]
+    np.testing.assert_allclose(fir_decimate(accel_g, factor)[0], expected, atol=2e-6)
+
+
+def test_a_tone_at_80_hz_folds_through_the_mean_and_not_through_the_filters() -> None:
+    t = np.arange(16_000 * 4) / 16_000.0
+    accel_g = np.zeros((1, len(t), 3), dtype=np.float32)
+    accel_g[0, :, 2] = 1.0 + 0.5 * np.sin(2 * np.pi * 80.0 * t)
+    inner = slice(100, 300)
+    alias = {
+        name: downsample(plan(16_000.0, method=name), accel_g).accel_g[0, inner, 2].std() for name in ("mean", "fir")
+    }
+    alias["scipy"] = resample_reference(accel_g, 160)[0, inner, 2].std()
+    assert alias["mean"] == pytest.approx(0.083, abs=0.002)
+    assert alias["fir"] < 0.0005
+    assert alias["scipy"] < 0.0005
+
+
+@pytest.mark.parametrize("rate_hz", [0.0, -1.0, float("nan"), float("inf")])
+def test_an_impossible_rate_is_refused_by_name(rate_hz: float) -> None:
+    with pytest.raises(ValueError, match="rates and block_ms must be positive"):
+        plan(rate_hz)
+
+
+def test_real_knocks_at_20_khz_keep_their_peaks_where_the_mean_loses_them() -> None:
+    recording = endaq_piezo()
+    blocks = downsample(plan(20_000.0), recording.accel_g[None].astype(np.float32))
+    magnitude_g = np.linalg.norm(recording.accel_g, axis=1)
+    assert blocks.peak_raw_g.max() == pytest.approx(magnitude_g.max(), rel=1e-6)
+    assert (np.linalg.norm(blocks.accel_g[0], axis=1) > 16).sum() == 0
+    assert (magnitude_g[: 966 * 200].reshape(966, 200).max(axis=1) > 16).sum() == 46

@@ -1,0 +1,137 @@
+"""Movement measures equal the published implementation and the figures of the real recordings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from skdh.activity.metrics import metric_anglez, metric_enmo, metric_mad
+
+from wearables_platform.signals.flags import QualityFlag
+from wearables_platform.signals.motion import enmo_mg, mad_mg, vector_magnitude_g
+from wearables_platform.signals.offline import analyze_recording
+from wearables_platform.signals.samples import SampleTable
+from wearables_platform.signals.windows import compute_windows
+from wearables_platform_tests.recordings import Recording, harlab_wrist, seglearn_watch, stress_predict
+
+RAW_ENMO = {"S01": (104_310, 13.43), "S02": (114_054, 16.63), "S10": (97_200, 5.74)}
+
+
+def one_table(accel_g: np.ndarray, rate_hz: float, start_us: int = 0) -> SampleTable:
+    time_us = start_us + np.round(np.arange(len(accel_g)) * 1e6 / rate_hz).astype(np.int64)
+    return SampleTable.build(device=0, time_us=time_us, rate_hz=rate_hz, accel_g=accel_g)
+
+
+def real_recordings() -> list[Recording]:
+    return [*seglearn_watch()[:20], harlab_wrist()]
+
+
+def test_enmo_and_mad_equal_scikit_digital_health() -> None:
+    for recording in real_recordings():
+        epoch = round(recording.rate_hz)
+        size = len(recording.accel_g) // epoch * epoch
+        accel_g = recording.accel_g[:size]
+        vm_g = vector_magnitude_g(accel_g).reshape(-1, epoch)
+        enmo = 1000 * metric_enmo(accel_g, wlen=epoch, take_abs=False, trim_zero=True)
+        np.testing.assert_allclose(enmo_mg(vm_g), enmo, rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(mad_mg(vm_g), 1000 * metric_mad(accel_g, wlen=epoch), rtol=1e-6, atol=1e-9)
+
+
+def test_window_rows_equal_scikit_digital_health_on_the_same_samples() -> None:
+    recording = seglearn_watch()[0]
+    size = len(recording.accel_g) // 50 * 50
+    accel_g = recording.accel_g[:size].astype(np.float32).astype(np.float64)
+    rows = compute_windows(one_table(accel_g, 50.0))
+    clean = rows["glitches"] == 0
+    assert clean.mean() > 0.9
+    for name, metric in (("enmo_mg", metric_enmo), ("mad_mg", metric_mad)):
+        expected = 1000 * metric(accel_g, wlen=50)
+        np.testing.assert_allclose(rows[name][clean], expected[clean], rtol=1e-6, atol=1e-9)
+    means = accel_g.reshape(-1, 50, 3).mean(axis=1)
+    np.testing.assert_allclose(rows["x_mean_g"][clean], means[clean, 0], rtol=1e-6)
+    one_mean = np.repeat(means, 50, axis=0)
+    np.testing.assert_allclose(rows["angle_z_deg"][clean], metric_anglez(one_mean, wlen=50)[clean], rtol=1e-6)
+
+
+@pytest.mark.parametrize("subject", sorted(RAW_ENMO))
+def test_raw_enmo_of_the_e4_recordings_has_its_published_value(subject: str) -> None:
+    recording = stress_predict(subject)
+    summary = analyze_recording(recording.time_us, recording.accel_g)
+    size, enmo = RAW_ENMO[subject]
+    assert (summary.samples, summary.skipped, summary.rate_hz) == (size, {}, 32.0)
+    assert summary.enmo_mg == pytest.approx(enmo, abs=0.005)
+    assert 0 < summary.enmo_clean_mg < summary.enmo_mg
+
+
+def test_a_window_of_known_samples_has_known_features() -> None:
+    t = np.arange(300) / 100.0
+    accel_g = np.zeros((300, 3))
+    accel_g[:, 2] = 1.0 + 0.5 * np.sin(2 * np.pi * 5.0 * t)
+    row = compute_windows(one_table(accel_g, 100.0)).take(slice(1, 2))
+    assert row["n_samples"][0] == 100
+    assert row["coverage"][0] == 1.0
+    assert row["dominant_hz"][0] == 5.0
+    assert row["vm_mean_g"][0] == pytest.approx(1.0)
+    assert row["vm_std_g"][0] == pytest.approx(0.5 / np.sqrt(2))
+    assert row["enmo_mg"][0] == pytest.approx(500 / np.pi, rel=0.01)
+    assert row["angle_z_deg"][0] == 90.0
+    assert row["peaks"][0] == 5
+    assert row["zero_crossings"][0] in (9, 10)
+    assert row["glitches"][0] == row["clipped"][0] == row["flags"][0] == 0
+    assert np.isnan(row["peak_g"][0])
+
+
+def flags_of(samples: SampleTable, second: int) -> QualityFlag:
+    rows = compute_windows(samples)
+    return QualityFlag(int(rows["flags"][rows.start_us == second * 1_000_000][0]))
+
+
+def resting(seconds: int = 5) -> np.ndarray:
+    return np.tile([0.0, 0.6, 0.8], (seconds * 100, 1)) + np.random.default_rng(2).normal(0, 0.01, (seconds * 100, 3))
+
+
+def test_what_is_wrong_with_a_window_is_said_by_its_flags() -> None:
+    accel_g = resting()
+    accel_g[250, 1] = np.nan
+    accel_g[150, 0] = 5.0
+    accel_g[350:352, 0] = 16.0
+    samples = one_table(accel_g, 100.0)
+    assert flags_of(samples, 0) == QualityFlag(0)
+    assert flags_of(samples, 1) == QualityFlag.GLITCH
+    assert flags_of(samples, 2) == QualityFlag.NON_FINITE | QualityFlag.GAP
+    assert flags_of(samples, 3) == QualityFlag.CLIPPED | QualityFlag.GLITCH
+    kept = np.delete(np.arange(500), np.arange(420, 440))
+    assert flags_of(samples.take(kept), 4) == QualityFlag.GAP
+    double = one_table(np.repeat(resting(), 2, axis=0), 200.0)
+    assert flags_of(SampleTable.build(device=0, time_us=double.time_us, rate_hz=100.0, accel_g=double.accel_g), 1) == (
+        QualityFlag.RATE_MISMATCH
+    )
+
+
+def test_values_that_are_not_finite_never_reach_a_row() -> None:
+    accel_g = resting()
+    accel_g[200:300] = np.inf
+    accel_g[310, 2] = np.nan
+    rows = compute_windows(one_table(accel_g, 100.0))
+    assert rows["n_samples"].tolist() == [100, 100, 0, 99, 100]
+    assert np.isnan(rows["vm_mean_g"]).tolist() == [False, False, True, False, False]
+    clean = compute_windows(one_table(resting(), 100.0))
+    for name in ("vm_mean_g", "enmo_mg", "x_std_g"):
+        assert rows[name][[0, 4]].tolist() == clean[name][[0, 4]].tolist()
+
+
+def test_a_stuck_sensor_is_flagged_after_a_second_and_not_before() -> None:
+    accel_g = resting()
+    accel_g[110:205] = accel_g[110]
+    assert QualityFlag.STUCK not in flags_of(one_table(accel_g, 100.0), 1)
+    accel_g[110:215] = accel_g[110]
+    assert QualityFlag.STUCK in flags_of(one_table(accel_g, 100.0), 1)
+
+
+def test_source_counts_and_peaks_reach_the_row() -> None:
+    samples = one_table(resting(), 100.0)
+    counts, peaks = np.zeros(500, dtype=np.int32), np.full(500, np.nan, dtype=np.float32)
+    counts[120], peaks[[120, 130]] = 3, [7.0, 5.0]
+    columns = {**vars(samples), "glitches": counts, "clipped": counts * 2, "peak_raw_g": peaks * 2, "peak_g": peaks}
+    row = compute_windows(SampleTable(**columns)).take(slice(1, 2))
+    assert (row["glitches"][0], row["clipped"][0], row["peak_raw_g"][0], row["peak_g"][0]) == (3, 6, 14.0, 7.0)
+    assert QualityFlag(int(row["flags"][0])) == QualityFlag.GLITCH | QualityFlag.CLIPPED

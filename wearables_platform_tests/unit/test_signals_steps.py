@@ -1,0 +1,89 @@
+"""Steps: as many as were walked, none at rest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from wearables_platform.signals.offline import RecordingSummary, analyze_recording, measured_rate_hz
+from wearables_platform.signals.steps import StepParams
+from wearables_platform_tests.recordings import OXFORD_STEPS, oxford_trial, spsw_watch, stress_predict
+from wearables_platform_tests.simulated_motion import at_rest, walking
+
+
+def analyzed(accel_g: np.ndarray, rate_hz: float) -> RecordingSummary:
+    time_us = 1_700_000_000_000_000 + np.round(np.arange(len(accel_g)) * 1e6 / rate_hz).astype(np.int64)
+    return analyze_recording(time_us, accel_g, rate_hz=rate_hz)
+
+
+def test_the_walking_trials_are_counted_within_3_percent() -> None:
+    errors = []
+    for name, truth in OXFORD_STEPS.items():
+        recording = oxford_trial(name)
+        steps = analyze_recording(recording.time_us, recording.accel_g).steps
+        errors.append(abs(steps - truth) / truth)
+    assert np.mean(errors) <= 0.03
+    assert max(errors) <= 0.10
+
+
+@pytest.mark.parametrize("rate_hz", [32.0, 50.0, 100.0, 104.3, 405.0])
+@pytest.mark.parametrize("cadence_hz", [1.5, 1.9, 2.4])
+def test_simulated_walks_are_counted_at_every_rate(rate_hz: float, cadence_hz: float) -> None:
+    rng = np.random.default_rng(9)
+    accel_g = np.concatenate(
+        [at_rest(rng, 10, rate_hz), walking(rng, 60, rate_hz, cadence_hz), at_rest(rng, 10, rate_hz)]
+    )
+    assert analyzed(accel_g, rate_hz).steps == pytest.approx(60 * cadence_hz, rel=0.05)
+
+
+@pytest.mark.parametrize("noise_g", [0.0, 0.01, 0.03])
+def test_nobody_walks_at_rest(noise_g: float) -> None:
+    assert analyzed(at_rest(np.random.default_rng(4), 120, 100.0, noise_g), 100.0).steps == 0
+
+
+def test_lone_jolts_are_no_steps() -> None:
+    accel_g = at_rest(np.random.default_rng(6), 60, 100.0)
+    for start in range(300, 5700, 250):
+        accel_g[start : start + 20] *= 1.8
+    assert analyzed(accel_g, 100.0).steps == 0
+
+
+def test_seated_people_make_no_steps() -> None:
+    minutes = steps = 0.0
+    for recording in spsw_watch():
+        seated = recording.labels == "SEATED"
+        summary = analyze_recording(recording.time_us[seated], recording.accel_g[seated])
+        steps, minutes = steps + summary.steps, minutes + summary.seconds / 60
+    assert steps / minutes <= 1.0
+
+
+@pytest.mark.parametrize("subject", ["S01", "S02", "S10"])
+def test_an_hour_of_desk_tasks_makes_at_most_one_step_a_minute(subject: str) -> None:
+    recording = stress_predict(subject)
+    summary = analyze_recording(recording.time_us, recording.accel_g)
+    assert summary.steps / (summary.seconds / 60) <= 1.0
+
+
+def test_a_gap_ends_a_walk_and_adds_no_steps() -> None:
+    accel_g = walking(np.random.default_rng(3), 60, 100.0)
+    time_us = np.arange(6000) * 10_000
+    kept = (time_us % 10_000_000) < 5_000_000
+    summary = analyze_recording(time_us[kept], accel_g[kept], rate_hz=100.0)
+    assert 0.7 * 30 * 1.9 <= summary.steps <= 30 * 1.9 + 1
+
+
+def test_spans_beyond_the_halo_are_refused() -> None:
+    with pytest.raises(ValueError, match="bins back"):
+        StepParams(look_ahead=30)
+
+
+def test_a_recording_without_two_stamps_says_why_it_was_not_used() -> None:
+    summary = analyze_recording([0, 0], [[0, 0, 1], [0, 0, 1]])
+    assert (summary.samples, summary.skipped, summary.steps) == (0, {"no_rate": 2}, 0)
+    assert summary.to_dict()["enmo_mg"] is None
+    mixed = analyze_recording([0, 10_000, 20_000], [[0, 0, 1], [np.nan, 0, 1], [0, 0, 1]])
+    assert (mixed.samples, mixed.skipped) == (2, {"non_finite": 1})
+
+
+def test_the_measured_rate_ignores_repeated_stamps_and_gaps() -> None:
+    assert measured_rate_hz(np.array([0, 10, 10, 20, 30, 40, 5_000]) * 1000) == 100.0
