@@ -1,0 +1,121 @@
+"""The stream's laws: any cut of the log and any resume point give the same rows, and they are batch's rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream.windows import NEVER_US
+from wearables_platform_tests.stream_logs import START_US, Record, batch_rows, message, row_bits, run_stream
+
+SPAN_US = 500_000  # of one message
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[Record]:
+    """A log of a few devices with gaps, duplicates, delays, clock steps, reboots and overlapping boots."""
+    records: list[Record] = []
+    for d in range(draw(st.integers(1, 3))):
+        wall_us, at_us = START_US + draw(st.integers(0, 3)) * 250_000, START_US + d * 100_000
+        for boot in range(1, draw(st.integers(1, 2)) + 1):
+            for sequence in range(draw(st.integers(5, 40))):
+                fate = draw(st.sampled_from(("fine",) * 12 + ("lost", "twice", "late", "step", "pause", "jitter")))
+                if fate == "step":
+                    wall_us += draw(st.sampled_from((-3_000_000, -700_000, 600_000, 4_000_000)))
+                if fate == "pause":
+                    wall_us += 6_000_000
+                    at_us += 6_000_000
+                monotonic_us = at_us - START_US
+                stamp_us = wall_us + (draw(st.integers(-20_000, 20_000)) if fate == "jitter" else 0)
+                payload = message(f"watch-{d}", boot, sequence, stamp_us, monotonic_us + (stamp_us - wall_us), seed=d)
+                delay_us = draw(st.integers(0, 300_000))
+                if fate == "late":
+                    delay_us = draw(st.sampled_from((1_000_000, 3_000_000, 9_000_000)))
+                if fate != "lost":
+                    records.append(Record(at_us + delay_us, f"watch-{d}", payload))
+                if fate == "twice":
+                    records.append(Record(at_us + draw(st.integers(0, 8_000_000)), f"watch-{d}", payload))
+                wall_us += SPAN_US
+                at_us += SPAN_US
+            wall_us += draw(st.sampled_from((-2_300_000, 0, 400_000, 5_000_000)))  # the next boot may overlap this one
+    order = sorted(range(len(records)), key=lambda i: (records[i].at_us, i))
+    return [records[i] for i in order]
+
+
+def cuts_of(draw_from: Any, size: int) -> list[int]:
+    return draw_from(st.lists(st.integers(0, size), max_size=12))
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_any_cut_and_any_resume_point_give_the_same_final_rows(data: st.DataObject) -> None:
+    records = data.draw(logs())
+    whole, _ = run_stream(records, [])
+    cuts = cuts_of(data.draw, len(records))
+    resume_at = data.draw(st.sets(st.integers(0, 12)))
+    cut, _ = run_stream(records, cuts, resume_at=resume_at)
+    assert cut.final == whole.final
+    assert cut.events == whole.events
+    assert cut.dirty == whole.dirty
+    assert cut.ledger == whole.ledger
+    assert cut.gaps == whole.gaps
+    assert cut.clock_steps == whole.clock_steps
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_every_clean_row_is_bit_equal_to_batch_and_none_is_missing(data: st.DataObject) -> None:
+    records = data.draw(logs())
+    stream, partition = run_stream(records, cuts_of(data.draw, len(records)))
+    device_ids, windows, _ = batch_rows(records, set())
+    batch = row_bits(device_ids, windows)
+    progress, devices = partition.state.windows.progress, partition.state.order.devices
+    closed_us = {device_id: int(progress["closed_us"][i]) for i, device_id in enumerate(devices)}
+    due = {key for key in batch if key[1] < closed_us.get(key[0], NEVER_US)}
+    assert {key for key in stream.final if key not in stream.dirty} <= due
+    for key in due - stream.dirty:
+        assert key in stream.final, f"{key} is missing and nothing says why"
+        assert stream.final[key] == batch[key], f"{key} differs and nothing says why"
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_every_position_has_exactly_one_outcome(data: st.DataObject) -> None:
+    records = data.draw(logs())
+    for at in data.draw(st.sets(st.integers(0, len(records) - 1), max_size=5)):
+        records[at] = data.draw(
+            st.sampled_from(
+                (
+                    Record(records[at].at_us, "watch-0", b"\xff\x01nonsense"),
+                    Record(records[at].at_us, "watch-9", records[at].payload),
+                    Record(
+                        records[at].at_us, records[at].device_id, records[at].payload, verdict="before_registration"
+                    ),
+                    Record(records[at].at_us, "watch-0", message("watch-0", 7, 0, 1_000_000, 0)),
+                )
+            )
+        )
+    stream, _ = run_stream(records, cuts_of(data.draw, len(records)))
+    positions = [p for outcome in stream.ledger.values() for p in outcome]
+    assert sorted(positions) == list(range(len(records)))
+    assert stream.ledger.get("dead_lettered", set()) == set(stream.dead)
+
+
+def test_a_planted_duplicate_gap_and_late_message_are_each_named() -> None:
+    wall = [START_US + i * SPAN_US for i in range(60)]
+    sent = [Record(wall[i], "watch-1", message("watch-1", 5, i, wall[i], wall[i] - START_US)) for i in range(60)]
+    late = sent.pop(20)
+    late.at_us = wall[40]
+    lost = sent.pop(30)
+    records = sorted([*sent, late, Record(wall[50], "watch-1", sent[3].payload)], key=lambda record: record.at_us)
+    assert lost not in records
+    stream, _ = run_stream(records, [10, 33])
+    assert stream.ledger["duplicate"] == {
+        next(i for i, r in enumerate(records) if i > 20 and r.payload == sent[3].payload)
+    }
+    assert {(gap.first_sequence, gap.last_sequence) for gap in stream.gaps} == {(20, 20), (31, 31)}
+    dirty = {start for _, start in stream.dirty}
+    assert wall[20] // 1_000_000 * 1_000_000 in dirty
+    assert wall[50] // 1_000_000 * 1_000_000 not in dirty
