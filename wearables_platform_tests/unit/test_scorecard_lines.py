@@ -16,7 +16,7 @@ SPIKE = Spike("a", 1_000_000, 8.0)
     ("found", "ok"),
     [
         ([SPIKE], True),
-        ([Spike("a", 1_050_000, 8.8)], True),
+        ([Spike("a", 1_050_000, 8.79)], True),
         ([Spike("a", 1_050_001, 8.0)], False),
         ([Spike("a", 1_000_000, 8.81)], False),
         ([Spike("b", 1_000_000, 8.0)], False),
