@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
 import numpy as np
@@ -151,11 +150,6 @@ def is_held_out(participant_id: str) -> bool:
     """Whether a person is never trained on: decided by a digest of the id, so the same for every version and set."""
     digest = hashlib.sha256(f"held-out:{participant_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < HELD_OUT_SHARE * 2**64
-
-
-def instant_us(at: datetime) -> int:
-    """Return an aware instant in microseconds since the epoch; what lies beyond the calendar is clamped to it."""
-    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def _column(table: pa.Table, name: str, dtype: type) -> NDArray[Any]:
