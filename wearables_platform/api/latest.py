@@ -1,0 +1,175 @@
+"""The newest values of the fleet, as Redis holds them, and how far they may be believed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from wearables_platform.api.replies import Freshness, Latest, RecentAnomaly
+from wearables_platform.domain.time_policy import US_PER_S, from_us, to_us
+
+# A device sends every 100 ms; after this long without a message it is off, out of reach or broken.
+SILENT_AFTER_S = 15.0
+# Arrives, but was measured longer ago than buffers and networks explain: an upload of stored data, or a slow clock.
+LATE_AFTER_S = 60.0
+
+RawLatest = Mapping[str, str]
+
+
+class LatestSource(Protocol):
+    """The reads of the live store (`clients.redis_reads.LatestReader`)."""
+
+    def ping(self) -> None:
+        """Raise `StoreUnavailable` unless the store answers."""
+
+    def device_count(self) -> int:
+        """Return how many devices have sent anything."""
+
+    def newest_devices(self, limit: int) -> list[str]:
+        """Return the devices with the newest event times, newest first."""
+
+    def latest(self, device_ids: Sequence[str]) -> list[dict[str, str]]:
+        """Return each device's newest values; empty where nothing is known."""
+
+    def trace(self, device_id: str, after_us: int) -> list[tuple[int, float]]:
+        """Return the device's recent (time_us, vm_g) after an instant, oldest first."""
+
+    def recent_anomalies(self, after_id: str | None, limit: int) -> list[tuple[str, dict[str, Any]]]:
+        """Return the newest events after an entry, newest first."""
+
+    def live_models(self) -> dict[str, dict[str, Any]]:
+        """Return, per model, the version the stream scores with."""
+
+    def counters(self) -> dict[str, int]:
+        """Return the stream's counters."""
+
+
+def latest_values(device_id: str, raw: RawLatest, as_of: datetime) -> Latest:
+    """Turn a `latest:{device_id}` hash into the reply; what the hash lacks is null."""
+    event_us, append_us = _newest(raw), _whole(raw, "append_us")
+    freshness = judge_freshness(event_us, append_us, to_us(as_of))
+    return Latest(
+        device_id=device_id,
+        event_time=_instant(event_us),
+        received_time=_instant(append_us),
+        freshness=freshness,
+        stale=freshness != "live",
+        age_s=None if event_us is None else (to_us(as_of) - event_us) / US_PER_S,
+        motion_time=_instant(_whole(raw, "time_us")),
+        sequence=_whole(raw, "sequence"),
+        boot_id=raw.get("boot_id"),
+        heart_rate_bpm=_real(raw, "hr_bpm"),
+        heart_rate_time=_instant(_whole(raw, "hr_time_us")),
+        step_count=_whole(raw, "steps"),
+        steps_time=_instant(_whole(raw, "steps_end_us")),
+        window_start=_instant(_whole(raw, "window_start_us")),
+        anomaly_score=_real(raw, "anomaly_score"),
+        model_version=raw.get("model_version") or None,
+        battery_percent=_real(raw, "battery_percent"),
+        worn=_flag(raw, "worn"),
+        **{name: _real(raw, name) for name in ("x_g", "y_g", "z_g", "vm_g", "rate_hz", "enmo_mg")},
+    )
+
+
+def judge_freshness(event_us: int | None, append_us: int | None, as_of_us: int) -> Freshness:
+    """Say whether values are of now, arrive late, or have stopped arriving."""
+    if event_us is None:
+        return "silent"
+    # Only motion brings its arrival time along; a reading of now can only have arrived now.
+    heard_us = max(append_us or 0, min(event_us, as_of_us))
+    if as_of_us - heard_us > SILENT_AFTER_S * US_PER_S:
+        return "silent"
+    return "late" if as_of_us - event_us > LATE_AFTER_S * US_PER_S else "live"
+
+
+def recent_anomaly(entry_id: str, event: Mapping[str, Any]) -> RecentAnomaly:
+    """Turn an entry of the recent events into the reply."""
+    return RecentAnomaly(
+        id=entry_id,
+        device_id=event["device_id"],
+        kind=event["kind"],
+        started_at=_instant(event.get("start_us")),
+        duration_ms=event.get("duration_ms"),
+        peak_g=event.get("peak_g"),
+        severity=event.get("severity"),
+    )
+
+
+@dataclass
+class _Snapshot:
+    taken_s: float
+    total: int
+    raw: dict[str, dict[str, str]]
+
+
+class FleetView:
+    """The fleet's newest values, read at most once per interval however many people look."""
+
+    def __init__(self, source: LatestSource, *, interval_s: float, max_devices: int) -> None:
+        self.source = source
+        self._interval_s = interval_s
+        self._max_devices = max_devices
+        self._lock = threading.Lock()
+        self._snapshot: _Snapshot | None = None
+
+    def newest(self, limit: int, visible: frozenset[str] | None) -> tuple[int, dict[str, dict[str, str]]]:
+        """Return how many devices there are and the hashes of those seen last, of those that are visible."""
+        snapshot = self._current()
+        chosen = [name for name in snapshot.raw if visible is None or name in visible][:limit]
+        total = snapshot.total if visible is None else len(visible)
+        return total, {name: snapshot.raw[name] for name in chosen}
+
+    def one(self, device_id: str, as_of: datetime) -> Latest:
+        """Return one device's newest values, read now."""
+        return latest_values(device_id, self.source.latest([device_id])[0], as_of)
+
+    def recent(self, limit: int, visible: frozenset[str] | None) -> list[RecentAnomaly]:
+        """Return the newest events, newest first."""
+        entries = self.source.recent_anomalies(None, limit)
+        return [recent_anomaly(name, raw) for name, raw in only_visible(entries, visible)]
+
+    def _current(self) -> _Snapshot:
+        with self._lock:
+            now_s = time.monotonic()
+            if self._snapshot is None or now_s - self._snapshot.taken_s >= self._interval_s:
+                self._snapshot = self._read(now_s)
+            return self._snapshot
+
+    def _read(self, now_s: float) -> _Snapshot:
+        names = self.source.newest_devices(self._max_devices)
+        return _Snapshot(now_s, self.source.device_count(), dict(zip(names, self.source.latest(names), strict=True)))
+
+
+def only_visible(
+    entries: Iterable[tuple[str, dict[str, Any]]], visible: frozenset[str] | None
+) -> list[tuple[str, dict[str, Any]]]:
+    """Keep the events of devices the caller may see."""
+    return [(name, event) for name, event in entries if visible is None or event["device_id"] in visible]
+
+
+def _newest(raw: RawLatest) -> int | None:
+    times_us = (_whole(raw, name) for name in ("time_us", "hr_time_us", "steps_end_us", "status_time_us"))
+    return max((time_us for time_us in times_us if time_us is not None), default=None)
+
+
+def _whole(raw: RawLatest, name: str) -> int | None:
+    return int(raw[name]) if raw.get(name) else None
+
+
+def _real(raw: RawLatest, name: str) -> float | None:
+    if not raw.get(name):
+        return None
+    value = float(raw[name])
+    return value if value == value else None  # noqa: PLR0124 - only NaN differs from itself, and JSON has none
+
+
+def _flag(raw: RawLatest, name: str) -> bool | None:
+    return None if not raw.get(name) else raw[name] in ("1", "true")
+
+
+def _instant(time_us: int | None) -> datetime | None:
+    return None if time_us is None else from_us(time_us)

@@ -1,0 +1,152 @@
+"""The live stream: server-sent events of the fleet's newest values, one device's trace, and events as they come.
+
+What changed since the last tick is sent, nothing twice. A tick is sent even when nothing changed, so a reader knows a
+quiet fleet from a dead connection. The rate is bounded by the interval and the size by the number of devices asked for;
+a reader who does not keep up is cut off by the socket's time-out, never buffered for.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from wearables_platform.api.latest import FleetView, latest_values, only_visible, recent_anomaly
+from wearables_platform.api.problems import RETRY_AFTER_S, RequestRefused
+from wearables_platform.errors import StoreUnavailable
+
+TICK_S = 0.25  # the trace moves four times a second, the fleet once
+FLEET_EVERY_TICKS = 4
+PLATFORM_EVERY_TICKS = 20
+# How much of the trace a new reader gets at once; then only what is new.
+TRACE_SPAN_US = 15_000_000
+ANOMALIES_AT_START = 50
+MAX_STREAMS = 24
+
+
+class LiveStreams:
+    """Hands out streams, a bounded number at a time, and ends them all when the process stops."""
+
+    def __init__(self, count: Callable[[int], None], *, limit: int = MAX_STREAMS, tick_s: float = TICK_S) -> None:
+        self.closing = threading.Event()
+        self._count = count
+        self.tick_s = tick_s
+        self._slots = threading.BoundedSemaphore(limit)
+
+    def open(self, stream: LiveStream) -> OpenStream:
+        """Start a stream, or refuse it if too many are open."""
+        if self.closing.is_set() or not self._slots.acquire(blocking=False):
+            raise RequestRefused(
+                503,
+                "too-many-streams",
+                "too many live streams are open",
+                headers={"Retry-After": str(RETRY_AFTER_S)},
+            )
+        return OpenStream(stream.frames(self.closing, self.tick_s), self._slots.release, self._count)
+
+
+class OpenStream:
+    """The body of a live response. Closing it frees its slot, once, even if it was never read (a HEAD request)."""
+
+    def __init__(self, frames: Generator[bytes], release: Callable[[], None], count: Callable[[int], None]) -> None:
+        self._frames = frames
+        self._release = release
+        self._count = count
+        self._closed = False
+        count(1)
+
+    def __iter__(self) -> OpenStream:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._frames)
+
+    def close(self) -> None:
+        """End the stream; the WSGI server calls this when the reader goes."""
+        if not self._closed:
+            self._closed = True
+            self._frames.close()
+            self._count(-1)
+            self._release()
+
+
+@dataclass
+class LiveStream:
+    """One reader's stream: what to send, and what was sent last."""
+
+    fleet: FleetView
+    clock: Callable[[], datetime]
+    device_id: str | None
+    limit: int
+    visible: frozenset[str] | None
+    platform: Callable[[], dict[str, Any]]
+    last_anomaly_id: str | None = None
+    _sent: dict[str, dict[str, str]] = field(default_factory=dict)
+    _fresh: dict[str, str] = field(default_factory=dict)
+    _trace_us: int = -1
+
+    def frames(self, closing: threading.Event, tick_s: float) -> Generator[bytes]:
+        """Yield events until the process stops or the reader goes."""
+        yield _frame("hello", {"tick_s": tick_s, "fleet_every_s": tick_s * FLEET_EVERY_TICKS}, retry_ms=1000)
+        tick = 0
+        while not closing.is_set():
+            try:
+                yield from self._tick(tick)
+            except StoreUnavailable:
+                # The reader keeps its connection and is told; the next tick tries again.
+                yield _frame("unavailable", {"detail": "the live store does not answer now"})
+            tick += 1
+            closing.wait(tick_s)
+
+    def _tick(self, tick: int) -> Iterator[bytes]:
+        if tick % FLEET_EVERY_TICKS == 0:
+            yield self._fleet_frame()
+            yield from self._anomaly_frames()
+        if tick % PLATFORM_EVERY_TICKS == 0:
+            yield _frame("platform", self.platform())
+        if self.device_id is not None:
+            yield from self._trace_frames(self.device_id)
+
+    def _fleet_frame(self) -> bytes:
+        now = self.clock()
+        total, raw = self.fleet.newest(self.limit, self.visible)
+        rows = {name: latest_values(name, values, now) for name, values in raw.items()}
+        changed = [
+            row.model_dump(mode="json")
+            for name, row in rows.items()
+            if self._sent.get(name) != raw[name] or self._fresh.get(name) != row.freshness
+        ]
+        gone = [name for name in self._sent if name not in raw]
+        self._sent, self._fresh = raw, {name: row.freshness for name, row in rows.items()}
+        return _frame("fleet", {"as_of": now.isoformat(), "total": total, "changed": changed, "gone": gone})
+
+    def _anomaly_frames(self) -> Iterator[bytes]:
+        entries = self.fleet.source.recent_anomalies(self.last_anomaly_id, ANOMALIES_AT_START)
+        if not entries:
+            return
+        self.last_anomaly_id = entries[0][0]
+        items = [recent_anomaly(name, raw).model_dump(mode="json") for name, raw in only_visible(entries, self.visible)]
+        yield _frame("anomalies", {"items": items}, event_id=self.last_anomaly_id)
+
+    def _trace_frames(self, device_id: str) -> Iterator[bytes]:
+        points = self.fleet.source.trace(device_id, self._trace_us)
+        if not points:
+            return
+        first = self._trace_us < 0
+        self._trace_us = points[-1][0]
+        if first:
+            points = [point for point in points if point[0] > self._trace_us - TRACE_SPAN_US]
+        yield _frame("trace", {"device_id": device_id, "restart": first, "points": points})
+
+
+def _frame(event: str, body: dict[str, Any], *, event_id: str | None = None, retry_ms: int | None = None) -> bytes:
+    lines = [f"event: {event}"]
+    if event_id is not None:
+        lines.append(f"id: {event_id}")
+    if retry_ms is not None:
+        lines.append(f"retry: {retry_ms}")
+    lines.append(f"data: {json.dumps(body, separators=(',', ':'))}")
+    return ("\n".join(lines) + "\n\n").encode()

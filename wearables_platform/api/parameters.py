@@ -1,0 +1,144 @@
+"""What requests may ask: every path and query parameter with its grammar and bounds. An unknown one is refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from wearables_platform.domain.identity import DEVICE_ID_PATTERN
+
+MAX_PAGE = 1_000
+DEFAULT_PAGE = 100
+# One request, one row per day: a year and a leap day.
+MAX_DAYS = 366
+MAX_STREAM_DEVICES = 1_000
+
+# Far beyond any reading; within, no time zone and no span of days leaves the calendar.
+FIRST_YEAR = 1900
+END_YEAR = 2200
+
+Instant = Annotated[
+    AwareDatetime, Field(ge=datetime(FIRST_YEAR, 1, 1, tzinfo=UTC), lt=datetime(END_YEAR, 1, 1, tzinfo=UTC))
+]
+Day = Annotated[date, Field(ge=date(FIRST_YEAR, 1, 1), lt=date(END_YEAR, 1, 1))]
+Identifier = Annotated[str, Field(pattern=DEVICE_ID_PATTERN)]
+AsOf = Annotated[
+    Instant | None,
+    Field(description="Answer as if it were this instant (RFC 3339, with offset). Default: now."),
+]
+
+
+class _Query(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class DevicePath(BaseModel):
+    """A device in the path."""
+
+    device_id: Identifier = Field(description="The device's id.")
+
+
+class ParticipantPath(BaseModel):
+    """A participant in the path."""
+
+    participant_id: Identifier = Field(description="The participant's pseudonym.")
+
+
+class Page(_Query):
+    """How much, and from where."""
+
+    limit: int = Field(DEFAULT_PAGE, ge=1, le=MAX_PAGE, description="Rows per page.")
+    cursor: str | None = Field(None, max_length=512, description="`next_cursor` of the page before.")
+
+
+class TimeRange(Page):
+    """A page of a half-open range of event time."""
+
+    from_time: Instant | None = Field(
+        None, alias="from", description="First instant (RFC 3339, with offset). Default: open."
+    )
+    to_time: Instant | None = Field(
+        None, alias="to", description="End of the range, exclusive (RFC 3339, with offset). Default: open."
+    )
+
+    @field_validator("to_time")
+    @classmethod
+    def _ends_after_it_starts(cls, value: datetime | None, info: ValidationInfo) -> datetime | None:
+        start = info.data.get("from_time")
+        if value is not None and start is not None and value <= start:
+            msg = "must be later than `from`"
+            raise ValueError(msg)
+        return value
+
+
+class AnomalyRange(TimeRange):
+    """A page of events."""
+
+    kind: str | None = Field(
+        None, pattern=r"^[a-z0-9_]{1,64}$", description="Only events of this kind, such as `spike`."
+    )
+
+
+class DayRange(_Query):
+    """Local days of a participant."""
+
+    from_day: Day | None = Field(
+        None, alias="from", description="First local day. Default: 29 days before `to`, so 30 days in all."
+    )
+    to_day: Day | None = Field(
+        None, alias="to", description="Last local day, included. Default: the local day of `as_of`."
+    )
+    as_of: AsOf = None
+
+    @field_validator("to_day")
+    @classmethod
+    def _is_a_bounded_range(cls, value: date | None, info: ValidationInfo) -> date | None:
+        start = info.data.get("from_day")
+        if value is not None and start is not None:
+            days = (value - start).days + 1
+            if not 1 <= days <= MAX_DAYS:
+                msg = f"must be 1 to {MAX_DAYS} days from `from` on, both included; this is {days}"
+                raise ValueError(msg)
+        return value
+
+
+class LatestQuery(_Query):
+    """How the age of a value is judged."""
+
+    as_of: AsOf = None
+
+
+class CohortQuery(_Query):
+    """A published mean over people.
+
+    Periods are whole months and never overlap: free bounds would let a caller move one day at a time and read the
+    difference, which is a single person's value.
+    """
+
+    by: str = Field("age_group", pattern=r"^age_group$", description="What people are grouped by.")
+    month: str | None = Field(
+        None,
+        pattern=r"^(19|20|21)[0-9]{2}-(0[1-9]|1[0-2])$",
+        description="One calendar month of local days, `YYYY-MM`. Default: all time.",
+    )
+
+
+class ModelQuery(_Query):
+    """Which instant "in force" is judged at."""
+
+    as_of: AsOf = None
+
+
+class RecentQuery(_Query):
+    """The newest events."""
+
+    limit: int = Field(50, ge=1, le=MAX_PAGE, description="How many, newest first.")
+
+
+class StreamQuery(_Query):
+    """What a live stream carries."""
+
+    device: Identifier | None = Field(None, description="Device whose trace is sent along.")
+    limit: int = Field(200, ge=1, le=MAX_STREAM_DEVICES, description="Devices in the overview: those seen last.")

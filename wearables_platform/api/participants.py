@@ -1,0 +1,109 @@
+"""Participants: their days."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+
+from wearables_platform.api import access
+from wearables_platform.api.answering import reply
+from wearables_platform.api.parameters import MAX_DAYS, DayRange, ParticipantPath
+from wearables_platform.api.problems import refuse_parameter
+from wearables_platform.api.replies import DailyHeartRate, DailyHeartRateReply, DailySteps, DailyStepsReply
+from wearables_platform.api.services import instant, services
+
+_TAG = Tag(name="participants", description="A participant's days, in their own time zone.")
+DEFAULT_DAYS = 30
+
+Row = dict[str, Any]
+Status = Literal["final", "provisional", "missing"]
+
+
+def add_routes(api: APIBlueprint) -> None:
+    """Add the routes below `/participants`."""
+    api.get(
+        "/participants/<participant_id>/steps/daily",
+        tags=[_TAG],
+        summary="Steps per local day, by default of the past month",
+        responses={"200": DailyStepsReply},
+    )(list_daily_steps)
+    api.get(
+        "/participants/<participant_id>/heart-rate/daily",
+        tags=[_TAG],
+        summary="Heart rate per local day, by default of the past month",
+        responses={"200": DailyHeartRateReply},
+    )(list_daily_heart_rate)
+
+
+def list_daily_steps(path: ParticipantPath, query: DayRange) -> Response:
+    """Return steps per local day. Days without data are listed as missing; days after `as_of` are not listed."""
+    as_of = instant(query.as_of)
+    zone, rows = _days(path.participant_id, query, as_of)
+    items = [
+        DailySteps(
+            **_span(row, as_of, measured=row["step_count"] is not None),
+            step_count=row["step_count"],
+            coverage=row["step_coverage"] or 0.0,
+        )
+        for row in rows
+    ]
+    return reply(DailyStepsReply(participant_id=path.participant_id, time_zone=zone, as_of=as_of, items=items))
+
+
+def list_daily_heart_rate(path: ParticipantPath, query: DayRange) -> Response:
+    """Return heart rate per local day. Days without data are listed as missing; days after `as_of` are not listed."""
+    as_of = instant(query.as_of)
+    zone, rows = _days(path.participant_id, query, as_of)
+    items = [
+        DailyHeartRate(
+            **_span(row, as_of, measured=bool(row["heart_rate_readings"])),
+            mean_bpm=row["heart_rate_mean_bpm"],
+            min_bpm=row["heart_rate_min_bpm"],
+            max_bpm=row["heart_rate_max_bpm"],
+            resting_bpm=row["resting_heart_rate_bpm"],
+            readings=row["heart_rate_readings"] or 0,
+        )
+        for row in rows
+    ]
+    return reply(DailyHeartRateReply(participant_id=path.participant_id, time_zone=zone, as_of=as_of, items=items))
+
+
+def _days(participant_id: str, query: DayRange, as_of: datetime) -> tuple[str, list[Row]]:
+    participant = access.visible_participant(services().reads, participant_id)
+    zone: str = participant["time_zone"]
+    first_day, last_day = _bounds(query, as_of.astimezone(ZoneInfo(zone)).date())
+    rows = services().reads.rows(
+        "list_daily_summaries",
+        studies=access.principal().study_filter,
+        participant_id=participant_id,
+        first_day=first_day,
+        last_day=last_day,
+    )
+    return zone, rows
+
+
+def _bounds(query: DayRange, today: date) -> tuple[date, date]:
+    """Return the first and last local day; nothing after `today` can have been measured."""
+    last_day = min(query.to_day or today, today)
+    first_day = query.from_day or (query.to_day or today) - timedelta(days=DEFAULT_DAYS - 1)
+    if (last_day - first_day).days >= MAX_DAYS:
+        refuse_parameter("from", f"at most {MAX_DAYS} days can be asked for at once")
+    return first_day, last_day
+
+
+def _span(row: Row, as_of: datetime, *, measured: bool) -> dict[str, Any]:
+    return {
+        **{name: row[name] for name in ("local_day", "day_start", "day_end", "hours_in_day")},
+        "status": _status(row, as_of, measured=measured),
+    }
+
+
+def _status(row: Row, as_of: datetime, *, measured: bool) -> Status:
+    if not measured:
+        return "missing"
+    return "final" if row["final"] and row["day_end"] <= as_of else "provisional"

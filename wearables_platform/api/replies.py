@@ -1,0 +1,224 @@
+"""What answers look like: every field with its meaning and unit. Instants are UTC, RFC 3339."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Freshness = Literal["live", "late", "silent"]
+
+
+class Device(BaseModel):
+    """An enrolled device."""
+
+    device_id: str = Field(description="The device's id.")
+    device_model: str = Field(description="Make and model.")
+    registered_at: datetime = Field(description="When it was enrolled.")
+    enabled: bool = Field(description="False once it may no longer send.")
+    participant_id: str | None = Field(description="Who wears it now (pseudonym).")
+    study_id: str | None = Field(description="Their study.")
+
+
+class DevicePage(BaseModel):
+    """Devices in the order of their id."""
+
+    items: list[Device]
+    next_cursor: str | None = Field(description="Where the next page begins; null on the last.")
+
+
+class Latest(BaseModel):
+    """The newest values of a device by event time; a value never seen is null."""
+
+    device_id: str = Field(description="The device's id.")
+    event_time: datetime | None = Field(description="When the newest of its values was measured.")
+    motion_time: datetime | None = Field(description="When the newest acceleration sample was measured.")
+    received_time: datetime | None = Field(description="When that sample's message reached the log.")
+    freshness: Freshness = Field(
+        description="live: measured just now. late: arriving, but measured a while ago. silent: nothing arrives."
+    )
+    stale: bool = Field(description="True unless live: do not read these values as of now.")
+    age_s: float | None = Field(description="Seconds from `event_time` to `as_of`.")
+    sequence: int | None = Field(description="Sequence number of that sample's message.")
+    boot_id: str | None = Field(description="Run of the client it belongs to.")
+    x_g: float | None = Field(description="Acceleration along x, g.")
+    y_g: float | None = Field(description="Acceleration along y, g.")
+    z_g: float | None = Field(description="Acceleration along z, g.")
+    vm_g: float | None = Field(description="Vector magnitude, g.")
+    rate_hz: float | None = Field(description="Sampling rate, Hz.")
+    heart_rate_bpm: float | None = Field(description="Newest heart rate, beats per minute.")
+    heart_rate_time: datetime | None = Field(description="When it was measured.")
+    step_count: int | None = Field(description="Steps of the newest reported span, steps.")
+    steps_time: datetime | None = Field(description="End of that span.")
+    window_start: datetime | None = Field(description="Start of the newest closed window.")
+    enmo_mg: float | None = Field(description="ENMO of that window, milli-g.")
+    anomaly_score: float | None = Field(description="Model score of that window; higher is stranger.")
+    model_version: str | None = Field(description="Version of the model that scored it.")
+    battery_percent: float | None = Field(description="Battery charge, percent.")
+    worn: bool | None = Field(description="Whether the device says it is worn.")
+
+
+class DaySpan(BaseModel):
+    """A local day; 23 or 25 hours where the clock changes."""
+
+    local_day: date = Field(description="Day in the participant's time zone.")
+    day_start: datetime = Field(description="Its first instant.")
+    day_end: datetime = Field(description="Its end, exclusive.")
+    hours_in_day: float = Field(description="Its length, hours.")
+    status: Literal["final", "provisional", "missing"] = Field(
+        description="missing: nothing was measured, which is not the same as zero."
+    )
+
+
+class DailySteps(DaySpan):
+    """Steps of a local day."""
+
+    step_count: int | None = Field(description="Steps; null where nothing was reported.")
+    coverage: float = Field(description="Share of the day covered by step reports, 0 to 1.")
+
+
+class DailyHeartRate(DaySpan):
+    """Heart rate of a local day."""
+
+    mean_bpm: float | None = Field(description="Mean of the readings, beats per minute.")
+    min_bpm: float | None = Field(description="Lowest reading, beats per minute.")
+    max_bpm: float | None = Field(description="Highest reading, beats per minute.")
+    resting_bpm: float | None = Field(description="Resting heart rate, beats per minute.")
+    readings: int = Field(description="Readings, count.")
+
+
+class DailyStepsReply(BaseModel):
+    """A participant's steps per local day, oldest first."""
+
+    participant_id: str
+    time_zone: str = Field(description="IANA zone of the participant.")
+    as_of: datetime = Field(description="The instant the answer is for.")
+    items: list[DailySteps]
+
+
+class DailyHeartRateReply(BaseModel):
+    """A participant's heart rate per local day, oldest first."""
+
+    participant_id: str
+    time_zone: str = Field(description="IANA zone of the participant.")
+    as_of: datetime = Field(description="The instant the answer is for.")
+    items: list[DailyHeartRate]
+
+
+class HeartRateGroup(BaseModel):
+    """One group of people."""
+
+    age_group: str = Field(description="Age in the year of measurement, years.")
+    hidden: bool = Field(description="True where the group is smaller than `min_group_size`, or empty.")
+    n_people: int | None = Field(description="People in the group; null where hidden.")
+    heart_rate_mean_bpm: float | None = Field(
+        description="Mean of the people's means, beats per minute; null where hidden."
+    )
+
+
+class HeartRateGroups(BaseModel):
+    """Mean heart rate by group: the mean of per-person means, so that people who send more do not count more."""
+
+    by: str
+    month: str | None = Field(description="The month asked for; null is all time.")
+    min_group_size: int = Field(description="Groups of fewer people are hidden.")
+    groups: list[HeartRateGroup]
+
+
+class WindowFeatures(BaseModel):
+    """Features of one second of acceleration; the columns of `analytics.window_features_v1` (see the SQL reference)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    device_id: str
+    window_start: datetime = Field(description="Start of the second.")
+    n_samples: int = Field(description="Samples, count.")
+    coverage: float = Field(description="Share of the second that has samples, 0 to 1.")
+    enmo_mg: float | None = Field(description="ENMO, milli-g.")
+    provisional: bool = Field(description="True until all data the row depends on are in.")
+    revision: int = Field(description="Counts up with each correction.")
+
+
+class FeaturePage(BaseModel):
+    """Windows, oldest first."""
+
+    items: list[WindowFeatures]
+    next_cursor: str | None = Field(description="Where the next page begins; null on the last.")
+
+
+class Anomaly(BaseModel):
+    """An event found in the signals; the columns of `analytics.anomalies_v1`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    device_id: str
+    kind: str = Field(description="What was found, such as spike.")
+    window_start: datetime = Field(description="Window in which it began.")
+    started_at: datetime = Field(description="Its first sample.")
+    duration_ms: float = Field(description="How long it lasted, milliseconds.")
+    peak_g: float | None = Field(description="Largest vector magnitude, g.")
+    severity: str = Field(description="info, warning or critical.")
+
+
+class AnomalyPage(BaseModel):
+    """Events, oldest first."""
+
+    items: list[Anomaly]
+    next_cursor: str | None = Field(description="Where the next page begins; null on the last.")
+
+
+class RecentAnomaly(BaseModel):
+    """An event as the live path announced it."""
+
+    id: str = Field(description="Position in the live list.")
+    device_id: str
+    kind: str = Field(description="What was found, such as spike.")
+    started_at: datetime | None = Field(description="Its first sample.")
+    duration_ms: float | None = Field(description="How long it lasted, milliseconds.")
+    peak_g: float | None = Field(description="Largest vector magnitude, g.")
+    severity: str | None = Field(description="info, warning or critical.")
+
+
+class RecentAnomalies(BaseModel):
+    """The newest events, newest first."""
+
+    items: list[RecentAnomaly]
+
+
+class ModelVersion(BaseModel):
+    """A model version."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    version: str
+    state: str = Field(description="candidate, published, refused or retired.")
+    in_force: bool = Field(description="True if windows that start at `as_of` are scored with it.")
+    effective_from: datetime | None = Field(description="Event time from which it scores.")
+    trained_at: datetime
+    training_people: int = Field(description="People it was trained on, count.")
+    metrics: dict[str, Any] = Field(description="Figures of its evaluation.")
+
+
+class Models(BaseModel):
+    """Model versions, newest first."""
+
+    as_of: datetime
+    live: dict[str, dict[str, Any]] = Field(description="Per model, the version the stream scores with.")
+    items: list[ModelVersion]
+
+
+class StageCount(BaseModel):
+    """What became of the log positions a consumer read."""
+
+    consumer: str
+    topic: str
+    outcome: str = Field(description="stored, duplicate, quarantined or dead_lettered.")
+    messages: int = Field(description="Log positions, count.")
+
+
+class Stages(BaseModel):
+    """Counts per stage."""
+
+    items: list[StageCount]
