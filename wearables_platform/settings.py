@@ -75,6 +75,18 @@ class Settings(BaseSettings):
         5.0, gt=0, description="Log time after which an idle device's open windows become provisional rows."
     )
     stream_epoch_s: float = Field(1.0, gt=0, description="How often the stream snapshots its state and position.")
+    archive_retention_days: int = Field(
+        730, ge=1, description="Archived messages expire this long after they were received."
+    )
+    archive_instance: str | None = Field(
+        None, description="Name of this archive process among several on one host; unset takes the host's name."
+    )
+    ingest_threads: int = Field(
+        16,
+        ge=1,
+        le=512,
+        description="Requests the HTTP ingest serves at once; the next get 429 or wait in the backlog.",
+    )
     min_group_size: int = Field(5, ge=1, description="Groups of fewer people are hidden from every published mean.")
 
     api_token: SecretStr | None = Field(None, description="Bearer token the query API accepts (operator scope).")
