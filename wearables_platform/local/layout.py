@@ -89,11 +89,12 @@ class RunDirectory:
         """Make the directories, ours alone; a disk that is full or closed to us is one line."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            for path in (self.logs, self.lake, self.stream, self.dagster_home):
-                path.mkdir(parents=True, exist_ok=True)
-            for private in (self.stream, self.supervisor_socket.parent):
-                if private != self.root.resolve():
-                    private.mkdir(exist_ok=True, mode=0o700)
+            self.data.mkdir(exist_ok=True, mode=0o711)  # an unprivileged server walks through it to its own directory
+            private = [self.logs, self.lake, self.stream, self.dagster_home]
+            if self.supervisor_socket.parent != self.root.resolve():
+                private.append(self.supervisor_socket.parent)
+            for path in private:
+                path.mkdir(exist_ok=True, mode=0o700)
         except OSError as exc:
             reason = "no space left" if exc.errno == errno.ENOSPC else exc.strerror
             msg = f"cannot make the run directory {self.root}: {reason}"

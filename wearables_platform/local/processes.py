@@ -32,7 +32,7 @@ HEALTH_PORT: Mapping[str, str] = {
 }
 
 NEEDS: Mapping[str, tuple[str, ...]] = {
-    "bridge": ("kafka", "mqtt"),
+    "bridge": ("kafka", "mqtt", "postgres"),
     "ingest": ("kafka", "postgres"),
     "archive": ("kafka", "mongo", "postgres"),
     "stream": ("kafka", "redis", "postgres"),

@@ -122,6 +122,25 @@ def _escape(text: str) -> str:
     return text.replace("%", "%%")
 
 
+def connect(run: RunDirectory) -> Any:
+    """Return a proxy for one call: after a failed call a connection is of no use any more."""
+    transport = SupervisorTransport(None, None, f"unix://{run.supervisor_socket}")
+    return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
+
+
+def read_states(run: RunDirectory) -> dict[str, ProgramState]:
+    """Return how every part of a running instance is doing; empty when its supervisor does not answer."""
+    try:
+        return _states(connect(run).getAllProcessInfo())
+    except (OSError, http.client.HTTPException):
+        return {}
+
+
+def _states(infos: Any) -> dict[str, ProgramState]:
+    states = (ProgramState(one["name"], one["statename"], one["pid"], one["exitstatus"]) for one in infos)
+    return {state.name: state for state in states}
+
+
 class Supervisor:
     """A running supervisord. It ends in good order when this process ends, and its programs with it."""
 
@@ -151,14 +170,9 @@ class Supervisor:
                 raise StartError(msg, ExitCode.UNHEALTHY)
             time.sleep(POLL_S)
 
-    def _rpc(self) -> Any:
-        # A new connection per call: after a failed one the transport's connection is of no use any more.
-        transport = SupervisorTransport(None, None, f"unix://{self._run.supervisor_socket}")
-        return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
-
     def _answers(self) -> bool:
         try:
-            self._rpc().getPID()
+            connect(self._run).getPID()
         except (OSError, http.client.HTTPException):
             return False
         return True
@@ -175,11 +189,7 @@ class Supervisor:
 
     def states(self) -> dict[str, ProgramState]:
         """Return how every part is doing."""
-        infos = self._call("getAllProcessInfo")
-        return {
-            info["name"]: ProgramState(info["name"], info["statename"], info["pid"], info["exitstatus"])
-            for info in infos
-        }
+        return _states(self._call("getAllProcessInfo"))
 
     def start(self, name: str) -> None:
         """Start a part without waiting for it."""
@@ -191,7 +201,7 @@ class Supervisor:
 
     def _call(self, method: str, *arguments: Any, tolerate: int | None = None) -> Any:
         try:
-            return getattr(self._rpc(), method)(*arguments)
+            return getattr(connect(self._run), method)(*arguments)
         except xmlrpc.client.Fault as fault:
             if fault.faultCode != tolerate:
                 raise
