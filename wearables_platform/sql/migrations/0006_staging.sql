@@ -9,6 +9,7 @@ CREATE UNLOGGED TABLE staging.heart_rate (
     time timestamptz NOT NULL,
     bpm double precision NOT NULL,
     append_time timestamptz NOT NULL,
+    rule text,
     PRIMARY KEY (load_id, message_id, reading_number)
 );
 
@@ -21,5 +22,17 @@ CREATE UNLOGGED TABLE staging.steps (
     end_time timestamptz NOT NULL,
     step_count integer NOT NULL,
     append_time timestamptz NOT NULL,
+    rule text,
     PRIMARY KEY (load_id, message_id, reading_number)
+);
+
+-- Derived rows that batch is about to replace or remove, each with the revision it was compared at.
+CREATE UNLOGGED TABLE staging.superseded (
+    load_id text NOT NULL,
+    device_id text NOT NULL,
+    window_start timestamptz NOT NULL,
+    started_at timestamptz NOT NULL,
+    revision bigint NOT NULL,
+    because text NOT NULL,
+    PRIMARY KEY (load_id, device_id, window_start, started_at)
 );

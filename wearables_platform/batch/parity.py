@@ -1,0 +1,98 @@
+"""Stream against batch: what the stream said of a day, compared bit by bit with what the archive gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from wearables_platform.batch.comparison import DayKeys, ParityCounts, count_parity
+from wearables_platform.batch.derived_tables import (
+    SPIKES,
+    WINDOWS,
+    DerivedTable,
+    keyed_from_lake,
+    keyed_from_sql,
+    stored_rows,
+    streamed_rows,
+)
+from wearables_platform.batch.repair import DayEvidence, day_keys
+from wearables_platform.clients.sql import Connection, Json, SqlClient, load_queries
+from wearables_platform.domain.time_policy import from_us
+
+_queries: Any = load_queries(Path(__file__).parents[1] / "sql" / "repair")
+
+
+@dataclass(frozen=True)
+class DayParity:
+    """One day's comparison of both derived tables."""
+
+    day: str
+    windows: ParityCounts
+    spikes: ParityCounts
+    examples: tuple[str, ...]
+
+    @property
+    def unexplained(self) -> int:
+        """Return how many rows differ without a cause."""
+        return self.windows.unexplained + self.spikes.unexplained
+
+    @property
+    def holds(self) -> bool:
+        """Tell whether clean rows are equal, dirty rows are equal after recompute, and nothing is unexplained."""
+        both = (self.windows, self.spikes)
+        return not self.unexplained and all(part.dirty == part.dirty_equal_after for part in both)
+
+
+def day_parity(
+    sql: SqlClient, day: str, day_us: tuple[int, int], windows: pa.Table, spikes: pa.Table, evidence: DayEvidence
+) -> DayParity:
+    """Compare a day; run it after the repair, as often as wanted: the stream's rows are kept as history."""
+    with sql.transaction() as connection:
+        of_windows, window_names = _table_parity(connection, WINDOWS, windows, day_us, evidence)
+        of_spikes, spike_names = _table_parity(connection, SPIKES, spikes, day_us, evidence)
+    return DayParity(day, of_windows, of_spikes, (*window_names, *spike_names))
+
+
+def record_parity(sql: SqlClient, parity: DayParity, *, run_id: str, at: datetime) -> None:
+    """Write the day's figures to ``quality.parity_runs``; the same run again replaces them."""
+    both = (parity.windows, parity.spikes)
+    row = {
+        "clean_rows": sum(part.clean for part in both),
+        "clean_equal": sum(part.clean_equal for part in both),
+        "dirty_rows": sum(part.dirty for part in both),
+        "dirty_equal_after": sum(part.dirty_equal_after for part in both),
+        "unexplained": parity.unexplained,
+        "detail": Json(_detail(parity)),
+    }
+    with sql.transaction() as connection:
+        day = date.fromisoformat(parity.day)
+        _queries.record_parity(connection, run_id=run_id, event_day=day, checked_at=at, **row)
+
+
+def _detail(parity: DayParity) -> Mapping[str, Any]:
+    return {"windows": asdict(parity.windows), "spikes": asdict(parity.spikes), "examples": list(parity.examples)}
+
+
+def _table_parity(
+    connection: Connection, table: DerivedTable, batch: pa.Table, day_us: tuple[int, int], evidence: DayEvidence
+) -> tuple[ParityCounts, list[str]]:
+    now, said = stored_rows(connection, table, day_us), streamed_rows(connection, table, day_us)
+    names = [[row[0] for row in now], [row[0] for row in said], batch.column("device_id").to_pylist()]
+    keys = day_keys(day_us, evidence, *names)
+    computed = keyed_from_lake(table, batch, keys)
+    stored, streamed = keyed_from_sql(table, now, keys), keyed_from_sql(table, said, keys)
+    known = evidence.about(keys, (computed, stored, streamed))
+    counts = count_parity(computed, streamed, stored, tuple(table.values), known)
+    return counts, [f"{table.name}: {name}" for name in _names(keys, counts)]
+
+
+def _names(keys: DayKeys, counts: ParityCounts) -> list[str]:
+    wrong = np.array(counts.examples, np.int64)
+    instants = (from_us(us).isoformat() for us in keys.instants_us(wrong).tolist())
+    return [f"{device_id} at {instant}" for device_id, instant in zip(keys.devices(wrong), instants, strict=True)]

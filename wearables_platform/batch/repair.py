@@ -1,0 +1,293 @@
+"""Make the database say what the archive says: replace, add and remove derived rows, and keep what they superseded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from wearables_platform.batch.comparison import DayKeys, Evidence, KeyedRows, RepairPlan, plan_repair
+from wearables_platform.batch.derived_tables import (
+    SPIKES,
+    WINDOWS,
+    DerivedTable,
+    keyed_from_lake,
+    keyed_from_sql,
+    stored_rows,
+)
+from wearables_platform.batch.windows import DeviceEnd
+from wearables_platform.clients.sql import BulkTable, Connection, SqlClient, load_queries, nullable, upsert
+from wearables_platform.domain.channels import ACCELERATION
+from wearables_platform.domain.severity import spike_severity
+from wearables_platform.domain.time_policy import from_us
+from wearables_platform.signals.windows import FEATURE_VERSION, WINDOW_US, WindowRows
+from wearables_platform.wire.feature_schema import window_rows
+from wearables_platform.wire.samples import REACH_AFTER_US
+
+STREAM = "stream"
+# While the stream is ahead of the archive a device's youngest windows are left alone: this covers the reorder hold
+# (2 s) and the halo with a wide margin.
+UNSETTLED_US = 60_000_000
+
+_SQL = Path(__file__).parents[1] / "sql" / "repair"
+_queries: Any = load_queries(_SQL)
+_SUPERSEDED = BulkTable(
+    "staging.superseded",
+    {
+        "load_id": "text",
+        "device_id": "text",
+        "window_start": "timestamptz",
+        "started_at": "timestamptz",
+        "revision": "int8",
+        "because": "text",
+    },
+    "ON CONFLICT DO NOTHING",
+)
+
+# Scores windows by the model in force at each: (W,) scores and (W,) versions, NaN and None without a model.
+Score = Callable[[WindowRows], tuple[npt.NDArray[np.float64], Sequence[str | None]]]
+
+
+@dataclass(frozen=True)
+class DayEvidence:
+    """What decides whether batch may touch a window of a day.
+
+    Attributes
+    ----------
+    dirty
+        (device, window start) to the first recorded cause.
+    ends
+        How far the lake's messages of each device reach.
+    stream_read
+        Per partition, the position after the last one the stream has read; empty where no stream ever ran.
+    archive_read
+        Per partition, the position the archive had committed before the lake was written; empty where not known.
+    """
+
+    dirty: Mapping[tuple[str, int], str]
+    ends: Mapping[str, DeviceEnd]
+    stream_read: Mapping[int, int]
+    archive_read: Mapping[int, int]
+
+    @property
+    def devices(self) -> set[str]:
+        """Return every device something is known of."""
+        return {device_id for device_id, _ in self.dirty} | self.ends.keys()
+
+    def about(self, keys: DayKeys, rows: Sequence[KeyedRows]) -> Evidence:
+        """Return the evidence for every key of `rows`."""
+        every = np.unique(np.concatenate([part.keys for part in rows]))
+        starts_us = keys.instants_us(every) // WINDOW_US * WINDOW_US
+        of_key = list(zip(keys.devices(every), starts_us.tolist(), strict=True))
+        dirty = {key: self.dirty[pair] for key, pair in zip(every.tolist(), of_key, strict=True) if pair in self.dirty}
+        settled = np.array([self._settled(*pair) for pair in of_key], bool)
+        awaited = np.array([self._awaited(*pair) for pair in of_key], bool)
+        return Evidence(dirty, every[settled], every[awaited])
+
+    def _settled(self, device_id: str, start_us: int) -> bool:
+        end = self.ends.get(device_id)
+        behind = {p for p, position in self.archive_read.items() if self.stream_read.get(p, 0) > position}
+        if end is None:
+            return not behind
+        return end.partition not in behind or start_us + WINDOW_US + REACH_AFTER_US <= end.last_us - UNSETTLED_US
+
+    def _awaited(self, device_id: str, start_us: int) -> bool:
+        end = self.ends.get(device_id)
+        if end is None or not self.stream_read:
+            return False
+        still_reading = self.stream_read.get(end.partition, 0) <= end.last_offset
+        return still_reading or start_us + WINDOW_US + REACH_AFTER_US > end.last_us
+
+
+@dataclass(frozen=True)
+class Load:
+    """Who writes, and when: names the rows on their way in, and stamps the history."""
+
+    load_id: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What a repair changed, by reason."""
+
+    rows: int
+    reasons: Mapping[str, int]
+
+
+def gather_evidence(
+    connection: Connection, day_us: tuple[int, int], ends: Mapping[str, DeviceEnd], archive_read: Mapping[int, int]
+) -> DayEvidence:
+    """Read from the database what is known about a day's windows."""
+    dirty: dict[tuple[str, int], str] = {}
+    for device_id, start_us, cause, *_ in _queries.find_dirty_windows(connection, **_day(day_us)):
+        dirty.setdefault((device_id, start_us), cause)
+    read = _queries.find_read_positions(connection, consumer=STREAM, topic=ACCELERATION.topic)
+    return DayEvidence(dirty, ends, dict(read), archive_read)
+
+
+def repair_windows(
+    sql: SqlClient,
+    batch: pa.Table,
+    day_us: tuple[int, int],
+    evidence: DayEvidence,
+    load: Load,
+    score: Score,
+) -> Repaired:
+    """Bring the stored window rows of a day in line with `batch`; a second call changes nothing."""
+
+    def with_score(keys: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
+        scores, versions = score(_as_window_rows(batch, keys, chosen))
+        return zip(nullable(scores), versions, strict=True)
+
+    columns = {"anomaly_score": "float8", "model_version": "text"}
+    return _repair(sql, WINDOWS, batch, day_us, evidence, load, columns, with_score)
+
+
+def repair_spikes(
+    sql: SqlClient, batch: pa.Table, day_us: tuple[int, int], evidence: DayEvidence, load: Load
+) -> Repaired:
+    """Bring the stored spike events of a day in line with `batch`; a second call changes nothing."""
+
+    def with_severity(keys: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
+        started_us = keys.instants_us(chosen.keys)
+        started = [from_us(us) for us in started_us.tolist()]
+        lasts_us = np.rint(chosen.columns["duration_ms"] * 1000).astype(np.int64)
+        ended = [from_us(us) for us in (started_us + lasts_us).tolist()]
+        severities = [spike_severity(peak_g) for peak_g in chosen.columns["peak_g"].tolist()]
+        return zip(started, ended, severities, strict=True)
+
+    columns = {"started_at": "timestamptz", "ended_at": "timestamptz", "severity": "text"}
+    return _repair(sql, SPIKES, batch, day_us, evidence, load, columns, with_severity)
+
+
+def resolve_dirty(sql: SqlClient, day_us: tuple[int, int], message_ids: frozenset[str]) -> int:
+    """Mark the day's dirty windows as dealt with whose message is among those just computed from."""
+    with sql.transaction() as connection:
+        waiting = [
+            message_id
+            for *_, message_id, resolved in _queries.find_dirty_windows(connection, **_day(day_us))
+            if resolved is None
+        ]
+        held = sorted(message_ids.intersection(waiting))
+        resolved_now: int = _queries.resolve_dirty_windows(connection, **_day(day_us), message_ids=held)
+    return resolved_now
+
+
+def day_keys(day_us: tuple[int, int], evidence: DayEvidence, *devices: Sequence[str]) -> DayKeys:
+    """Give every device that any of the compared rows may name its number."""
+    return DayKeys(sorted(evidence.devices.union(*devices)), day_us[0])
+
+
+def _repair(
+    sql: SqlClient,
+    table: DerivedTable,
+    batch: pa.Table,
+    day_us: tuple[int, int],
+    evidence: DayEvidence,
+    load: Load,
+    own_columns: Mapping[str, str],
+    own_values: Callable[[DayKeys, KeyedRows], Iterator[tuple[Any, ...]]],
+) -> Repaired:
+    with sql.transaction() as connection:
+        raw = stored_rows(connection, table, day_us)
+        keys = day_keys(day_us, evidence, batch.column("device_id").to_pylist(), [row[0] for row in raw])
+        computed, stored = keyed_from_lake(table, batch, keys), keyed_from_sql(table, raw, keys)
+        plan = plan_repair(computed, stored, tuple(table.values), evidence.about(keys, (computed, stored)))
+        if len(plan):
+            _supersede(connection, table, keys, stored, plan, load)
+            _put(connection, table, keys, computed, stored, plan, own_columns, own_values)
+    return Repaired(len(plan), _reasons(plan))
+
+
+def _supersede(
+    connection: Connection,
+    table: DerivedTable,
+    keys: DayKeys,
+    stored: KeyedRows,
+    plan: RepairPlan,
+    load: Load,
+) -> None:
+    because = {**plan.put, **plan.remove}
+    gone = stored.at(np.intersect1d(stored.keys, np.fromiter(because, np.int64, len(because))))
+    instants = keys.instants_us(gone.keys)
+    rows = zip(
+        [load.load_id] * len(gone),
+        keys.devices(gone.keys),
+        [from_us(us // WINDOW_US * WINDOW_US) for us in instants.tolist()],
+        [from_us(us) for us in instants.tolist()],
+        gone.columns["revision"].tolist(),
+        [str(because[key]) for key in gone.keys.tolist()],
+        strict=True,
+    )
+    upsert(connection, _SUPERSEDED, rows)
+    short = table.name.rpartition(".")[2]
+    getattr(_queries, f"keep_{short}")(connection, load_id=load.load_id, superseded_at=load.at)
+    getattr(_queries, f"remove_{short}")(connection, load_id=load.load_id)
+    _queries.forget_superseded(connection, load_id=load.load_id)
+
+
+def _put(
+    connection: Connection,
+    table: DerivedTable,
+    keys: DayKeys,
+    computed: KeyedRows,
+    stored: KeyedRows,
+    plan: RepairPlan,
+    own_columns: Mapping[str, str],
+    own_values: Callable[[DayKeys, KeyedRows], Iterator[tuple[Any, ...]]],
+) -> None:
+    chosen = computed.at(np.sort(np.fromiter(plan.put, np.int64, len(plan.put))))
+    if not len(chosen):
+        return
+    held = dict(zip(stored.keys.tolist(), stored.columns["revision"].tolist(), strict=True))
+    constants = {
+        **table.constants,
+        "feature_version": ("text", FEATURE_VERSION),
+        "provisional": ("bool", False),
+        "origin": ("text", "batch"),
+    }
+    columns = {
+        "device_id": "text",
+        "window_start": "timestamptz",
+        "revision": "int8",
+        **{name: kind for name, (kind, _) in constants.items()},
+        **table.values,
+        **own_columns,
+    }
+    fixed = tuple(value for _, value in constants.values())
+    values = zip(*(nullable(chosen.columns[name]) for name in table.values), strict=True)
+    rows = (
+        (device_id, from_us(us // WINDOW_US * WINDOW_US), held.get(key, 0) + 1, *fixed, *numbers, *own)
+        for device_id, us, key, numbers, own in zip(
+            keys.devices(chosen.keys),
+            keys.instants_us(chosen.keys).tolist(),
+            chosen.keys.tolist(),
+            values,
+            own_values(keys, chosen),
+            strict=True,
+        )
+    )
+    upsert(connection, BulkTable(table.name, columns, "ON CONFLICT DO NOTHING"), rows)
+
+
+def _as_window_rows(batch: pa.Table, keys: DayKeys, chosen: KeyedRows) -> WindowRows:
+    """Return the chosen rows, in order, as the model takes them."""
+    rows, device_ids = window_rows(batch)
+    names = np.array(device_ids, dtype=object)[rows.device]
+    return rows.take(np.flatnonzero(np.isin(keys.of(names, rows.start_us), chosen.keys)))
+
+
+def _reasons(plan: RepairPlan) -> dict[str, int]:
+    reasons = [str(reason) for part in (plan.put, plan.remove) for reason in part.values()]
+    return {reason: reasons.count(reason) for reason in sorted(set(reasons))}
+
+
+def _day(day_us: tuple[int, int]) -> dict[str, datetime]:
+    return {"first": from_us(day_us[0]), "last": from_us(day_us[1])}

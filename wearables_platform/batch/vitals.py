@@ -1,0 +1,147 @@
+"""From raw vitals to clean readings: explode, stage, run the cleaning script of `sql/clean/`, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wearables_platform.clients.lake import Lake
+from wearables_platform.clients.sql import BulkTable, Connection, SqlClient, load_queries, upsert
+from wearables_platform.domain.channels import QUANTITY_BY_NAME, VITALS
+from wearables_platform.domain.time_policy import EARLIEST_EVENT_US, FUTURE_TOLERANCE_US, from_us
+from wearables_platform.wire.raw_messages import raw_dataset
+
+# Named in every row; changes whenever a cleaning rule does.
+CLEANED_BY: Final = "vitals-1"
+# A vendor's longest summary is a day; a longer span says nothing about when the steps were taken.
+LONGEST_STEP_SPAN: Final = timedelta(hours=24)
+
+_queries: Any = load_queries(Path(__file__).parents[1] / "sql" / "clean")
+_TIME_RULES: Final = {
+    "earliest": from_us(EARLIEST_EVENT_US),
+    "future_tolerance": timedelta(microseconds=FUTURE_TOLERANCE_US),
+}
+_HEART_RATE, _STEP_RATE = QUANTITY_BY_NAME["heart_rate"], QUANTITY_BY_NAME["step_rate"]
+_WHO = {"load_id": "text", "message_id": "text", "reading_number": "int4", "device_id": "text"}
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """One quantity's way through staging: where its readings lie in a message, and by which rules they are judged."""
+
+    quantity: str
+    columns: Mapping[str, str]
+    rules: Mapping[str, Any]
+    values: Callable[[pa.StructArray], Iterator[tuple[Any, ...]]]
+
+    @property
+    def staging(self) -> BulkTable:
+        """Return the table the readings are copied into."""
+        columns = {**_WHO, **self.columns, "append_time": "timestamptz"}
+        return BulkTable(f"staging.{self.quantity}", columns, "ON CONFLICT DO NOTHING")
+
+    def run(self, statement: str, connection: Connection, **parameters: Any) -> int:
+        """Run one statement of the cleaning script and return how many rows it touched."""
+        touched: int = getattr(_queries, statement.format(self.quantity))(connection, **parameters)
+        return touched
+
+
+def _heart_rate_values(readings: pa.StructArray) -> Iterator[tuple[Any, ...]]:
+    times = map(from_us, readings.field("time_us").to_pylist())
+    return zip(times, readings.field("bpm").to_pylist(), strict=True)
+
+
+def _step_values(readings: pa.StructArray) -> Iterator[tuple[Any, ...]]:
+    begins, ends = (map(from_us, readings.field(name).to_pylist()) for name in ("start_time_us", "end_time_us"))
+    return zip(begins, ends, readings.field("count").to_pylist(), strict=True)
+
+
+HEART_RATE: Final = Cleaning(
+    "heart_rate",
+    {"time": "timestamptz", "bpm": "float8"},
+    {**_TIME_RULES, "low": _HEART_RATE.low, "high": _HEART_RATE.high},
+    _heart_rate_values,
+)
+STEPS: Final = Cleaning(
+    "steps",
+    {"start_time": "timestamptz", "end_time": "timestamptz", "step_count": "int4"},
+    {**_TIME_RULES, "longest_span": LONGEST_STEP_SPAN, "high_per_minute": _STEP_RATE.high},
+    _step_values,
+)
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What became of the readings of some days."""
+
+    readings: int
+    accepted: int
+    rejected: int
+    changed: int
+    rules: Mapping[str, int]
+
+
+def clean_days(sql: SqlClient, lake: Lake, cleaning: Cleaning, days: Sequence[str], load_id: str) -> Cleaned:
+    """Clean every reading in the messages of these days, in one transaction; again, and nothing changes.
+
+    A reading counts once per device and instant, whichever messages carry it and in whichever order days are cleaned.
+    """
+    columns = ["message_id", "device_id", "append_time_us", cleaning.quantity]
+    messages = lake.read_table(raw_dataset(VITALS), days, columns=columns)
+    if messages is None:
+        return Cleaned(0, 0, 0, 0, {})
+    with sql.transaction() as connection:
+        _make_room(connection, cleaning, messages)
+        readings = upsert(connection, cleaning.staging, staged_rows(cleaning, messages, load_id))
+        cleaning.run("judge_{}", connection, load_id=load_id, **cleaning.rules)
+        for statement in ("set_repeated_{}_aside", "forget_rejected_{}", "withdraw_{}"):
+            cleaning.run(statement, connection, load_id=load_id)
+        rejected = cleaning.run("record_rejected_{}", connection, load_id=load_id)
+        changed = cleaning.run("accept_{}", connection, load_id=load_id, cleaned_by=CLEANED_BY)
+        rules = _rules(connection, cleaning, load_id)
+        cleaning.run("clear_{}", connection, load_id=load_id)
+    return Cleaned(readings, readings - rejected, rejected, changed, rules)
+
+
+def staged_rows(cleaning: Cleaning, messages: pa.Table, load_id: str) -> Iterator[tuple[Any, ...]]:
+    """Yield one row per reading, in the columns of the staging table."""
+    table = messages.combine_chunks()
+    for batch in table.to_batches():
+        lists = batch.column(cleaning.quantity)
+        parents = pc.list_parent_indices(lists)
+        who = (batch.column(name).take(parents).to_pylist() for name in ("message_id", "device_id", "append_time_us"))
+        values = cleaning.values(lists.flatten())
+        for number, message_id, device_id, append_us, value in zip(_places(parents), *who, values, strict=True):
+            yield load_id, message_id, number, device_id, *value, from_us(append_us)
+
+
+def _places(parents: pa.Array) -> Iterator[int]:
+    """Yield each reading's place in its message."""
+    place, before = 0, None
+    for parent in parents.to_pylist():
+        place = place + 1 if parent == before else 0
+        before = parent
+        yield place
+
+
+def _make_room(connection: Connection, cleaning: Cleaning, messages: pa.Table) -> None:
+    """On plain PostgreSQL, make the monthly partitions that plausible readings fall into; the others are rejected."""
+    time = {"heart_rate": "time_us", "steps": "start_time_us"}[cleaning.quantity]
+    instants = messages.column(cleaning.quantity).combine_chunks().flatten().field(time)
+    latest_us = (pc.max(messages.column("append_time_us")).as_py() or 0) + FUTURE_TOLERANCE_US
+    plausible = pc.and_(pc.greater_equal(instants, EARLIEST_EVENT_US), pc.less_equal(instants, latest_us))
+    months = pc.unique(pc.floor_temporal(instants.filter(plausible).cast(pa.timestamp("us")), unit="month"))
+    for month in months.to_pylist():
+        query = f"SELECT platform.ensure_partitions('telemetry.{cleaning.quantity}', %s, %s)"
+        connection.execute(query, (month.date(), month.date()))
+
+
+def _rules(connection: Connection, cleaning: Cleaning, load_id: str) -> dict[str, int]:
+    query = f"SELECT rule, count(*) FROM staging.{cleaning.quantity} WHERE load_id = %s AND rule IS NOT NULL GROUP BY 1"
+    return dict(sorted(connection.execute(query, (load_id,)).fetchall()))

@@ -1,0 +1,45 @@
+-- What is known about a day's windows besides the rows themselves.
+
+-- name: find_dirty_windows(first, last)
+-- Windows of [first, last) the stream marked, each with cause, message and whether batch has dealt with it.
+SELECT device_id, (extract(epoch FROM window_start) * 1000000)::bigint AS window_start_us, cause, message_id,
+       resolved_revision
+FROM quality.dirty_windows
+WHERE window_start >= :first AND window_start < :last
+ORDER BY device_id, window_start, noticed_append_time, cause, message_id;
+
+-- name: find_read_positions(consumer, topic)
+-- Per partition of a topic, the position after the last one a consumer has read.
+SELECT partition_number, max(upper(positions)) AS next_position
+FROM quality.ledger
+WHERE consumer = :consumer AND topic = :topic AND NOT isempty(positions)
+GROUP BY partition_number;
+
+-- name: resolve_dirty_windows(first, last, message_ids)!
+-- Mark the windows of [first, last) as dealt with whose message the lake now holds, or never will (quarantined).
+UPDATE quality.dirty_windows d
+SET resolved_revision = coalesce(
+    (SELECT f.revision FROM telemetry.window_features f
+     WHERE f.device_id = d.device_id AND f.window_start = d.window_start), 0)
+WHERE d.window_start >= :first AND d.window_start < :last AND d.resolved_revision IS NULL
+  AND (d.cause = 'quarantined' OR d.message_id = ANY(:message_ids));
+
+-- name: find_days_with_dirty_windows()
+-- Days with windows nobody has dealt with, and a mark that changes when another is added.
+SELECT (window_start AT TIME ZONE 'UTC')::date::text AS day, count(*) AS windows,
+       max(noticed_append_time)::text AS last_noticed
+FROM quality.dirty_windows
+WHERE resolved_revision IS NULL
+GROUP BY 1
+ORDER BY 1;
+
+-- name: record_parity(run_id, event_day, checked_at, clean_rows, clean_equal, dirty_rows, dirty_equal_after, unexplained, detail)!
+-- One parity check of one day; the same run and day again replaces it.
+INSERT INTO quality.parity_runs (run_id, event_day, checked_at, clean_rows, clean_equal, dirty_rows,
+                                 dirty_equal_after, unexplained, detail)
+VALUES (:run_id, :event_day, :checked_at, :clean_rows, :clean_equal, :dirty_rows, :dirty_equal_after, :unexplained,
+        :detail)
+ON CONFLICT (run_id, event_day) DO UPDATE
+SET checked_at = excluded.checked_at, clean_rows = excluded.clean_rows, clean_equal = excluded.clean_equal,
+    dirty_rows = excluded.dirty_rows, dirty_equal_after = excluded.dirty_equal_after,
+    unexplained = excluded.unexplained, detail = excluded.detail;

@@ -1,0 +1,78 @@
+-- One row per person and local day, from clean steps and heart rate.
+
+-- name: remove_empty_days(first_day, last_day)!
+-- Remove the summaries of [first_day, last_day] for which no reading is left.
+DELETE FROM telemetry.daily_summary d
+USING registry.participants p
+WHERE d.participant_id = p.participant_id AND d.local_day BETWEEN :first_day AND :last_day
+  AND NOT EXISTS (
+      SELECT FROM registry.assignments a
+      JOIN telemetry.steps s ON s.device_id = a.device_id AND s.start_time >= a.valid_from AND s.start_time < a.valid_to
+      WHERE a.participant_id = d.participant_id
+        AND s.start_time >= d.local_day::timestamp AT TIME ZONE p.time_zone
+        AND s.start_time < (d.local_day + 1)::timestamp AT TIME ZONE p.time_zone)
+  AND NOT EXISTS (
+      SELECT FROM registry.assignments a
+      JOIN telemetry.heart_rate h ON h.device_id = a.device_id AND h.time >= a.valid_from AND h.time < a.valid_to
+      WHERE a.participant_id = d.participant_id
+        AND h.time >= d.local_day::timestamp AT TIME ZONE p.time_zone
+        AND h.time < (d.local_day + 1)::timestamp AT TIME ZONE p.time_zone);
+
+-- name: summarize_days(first_day, last_day, as_of)!
+-- Write the summaries of [first_day, last_day]; returns how many are new or changed. A local day has the hours its
+-- zone gives it (23 or 25 when clocks change). A span of steps counts for the day it begins in. A day without a single
+-- reading has no row: not worn is not zero. Resting heart rate is the 5th percentile of the day's readings, from 60 up.
+-- Final: the day has been over for 24 hours, so that late uploads of the evening are in.
+INSERT INTO telemetry.daily_summary AS d (
+    participant_id, local_day, time_zone, hours_in_day, step_count, step_coverage, heart_rate_mean_bpm,
+    heart_rate_min_bpm, heart_rate_max_bpm, heart_rate_readings, resting_heart_rate_bpm, final, revision, origin)
+WITH days AS (
+    SELECT p.participant_id, p.time_zone, day::date AS local_day,
+           day AT TIME ZONE p.time_zone AS begins,
+           (day + interval '1 day') AT TIME ZONE p.time_zone AS ends
+    FROM registry.participants p
+    CROSS JOIN generate_series(:first_day::timestamp, :last_day::timestamp, interval '1 day') AS day
+),
+worn AS (
+    SELECT d.participant_id, d.local_day, a.device_id, d.ends,
+           greatest(d.begins, a.valid_from) AS from_time, least(d.ends, a.valid_to) AS to_time
+    FROM days d
+    JOIN registry.assignments a
+      ON a.participant_id = d.participant_id AND a.valid_from < d.ends AND a.valid_to > d.begins
+),
+walked AS (
+    SELECT w.participant_id, w.local_day, sum(s.step_count) AS step_count,
+           sum(extract(epoch FROM least(s.end_time, w.ends) - s.start_time)) AS covered_s
+    FROM worn w
+    JOIN telemetry.steps s ON s.device_id = w.device_id AND s.start_time >= w.from_time AND s.start_time < w.to_time
+    GROUP BY 1, 2
+),
+beaten AS (
+    SELECT w.participant_id, w.local_day, count(*) AS readings, avg(h.bpm::double precision) AS mean_bpm,
+           min(h.bpm) AS min_bpm, max(h.bpm) AS max_bpm,
+           CASE WHEN count(*) >= 60
+                THEN percentile_cont(0.05) WITHIN GROUP (ORDER BY h.bpm::double precision) END AS resting_bpm
+    FROM worn w
+    JOIN telemetry.heart_rate h ON h.device_id = w.device_id AND h.time >= w.from_time AND h.time < w.to_time
+    GROUP BY 1, 2
+)
+SELECT d.participant_id, d.local_day, d.time_zone, extract(epoch FROM d.ends - d.begins) / 3600,
+       w.step_count, least(1.0, coalesce(w.covered_s, 0) / extract(epoch FROM d.ends - d.begins)),
+       b.mean_bpm, b.min_bpm, b.max_bpm, coalesce(b.readings, 0), b.resting_bpm,
+       d.ends + interval '24 hours' <= :as_of, 1, 'batch'
+FROM days d
+LEFT JOIN walked w USING (participant_id, local_day)
+LEFT JOIN beaten b USING (participant_id, local_day)
+WHERE w.participant_id IS NOT NULL OR b.participant_id IS NOT NULL
+ON CONFLICT (participant_id, local_day) DO UPDATE
+SET time_zone = excluded.time_zone, hours_in_day = excluded.hours_in_day, step_count = excluded.step_count,
+    step_coverage = excluded.step_coverage, heart_rate_mean_bpm = excluded.heart_rate_mean_bpm,
+    heart_rate_min_bpm = excluded.heart_rate_min_bpm, heart_rate_max_bpm = excluded.heart_rate_max_bpm,
+    heart_rate_readings = excluded.heart_rate_readings, resting_heart_rate_bpm = excluded.resting_heart_rate_bpm,
+    final = excluded.final, revision = d.revision + 1, origin = excluded.origin
+WHERE (d.time_zone, d.hours_in_day, d.step_count, d.step_coverage, d.heart_rate_mean_bpm, d.heart_rate_min_bpm,
+       d.heart_rate_max_bpm, d.heart_rate_readings, d.resting_heart_rate_bpm, d.final)
+      IS DISTINCT FROM
+      (excluded.time_zone, excluded.hours_in_day, excluded.step_count, excluded.step_coverage,
+       excluded.heart_rate_mean_bpm, excluded.heart_rate_min_bpm, excluded.heart_rate_max_bpm,
+       excluded.heart_rate_readings, excluded.resting_heart_rate_bpm, excluded.final);
