@@ -64,6 +64,11 @@ class Harvest:
     counters: dict[str, int] = field(default_factory=dict)
     newest_append_us: int = 0
 
+    @property
+    def has_history(self) -> bool:
+        """Whether there is anything for the database."""
+        return bool(self.rows or self.ledger or self.gaps or self.clock_steps or self.late)
+
 
 @dataclass(frozen=True)
 class PartitionRules:
@@ -118,7 +123,7 @@ class Partition:
         if self.state.order.held:
             self._window(self._let_go(log_us))
         harvest = self._harvest(now_us, (), [], 0, log_us)
-        return harvest if harvest.rows or harvest.ledger or harvest.gaps or harvest.late else None
+        return harvest if harvest.has_history else None
 
     def flush(self, now_us: int) -> Harvest:
         """Hand out everything that may leave now."""

@@ -1,0 +1,171 @@
+"""The stream as a process: checks the log it is about to go on with, runs the dataflow, stops cleanly or loudly."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from bytewax.recovery import RecoveryConfig, init_db_dir
+from bytewax.run import cli_main
+
+from stream.dataflow import Sinks, build_flow
+from stream.models import LiveModels, ModelFollower
+from stream.partition import PartitionRules
+from stream.sinks import HarvestSink, announcement_writer, dead_letter_writer, history_writer, latest_writer
+from stream.source import Control, LiveLog, LiveSource, wall_clock_us
+from wearables_platform.clients.kafka import Admin
+from wearables_platform.clients.lake import open_lake
+from wearables_platform.clients.redis import LatestWriter
+from wearables_platform.clients.topics import ensure_platform_topics
+from wearables_platform.domain.channels import CHANNELS
+from wearables_platform.errors import LogPositionError, StoreRefused
+from wearables_platform.health import Health, HealthServer
+from wearables_platform.logs import configure_logging, get_logger
+from wearables_platform.models.predict import Scorer, load_scorer
+from wearables_platform.settings import Settings
+from wearables_platform.wire.codec import require_fast_protobuf
+from wearables_platform.wire.v1.telemetry_pb2 import ModelRelease
+
+NAME: Final = "stream"
+RECOVERY_SHARDS: Final = 1  # fixed when the store is made; one worker process writes it
+_INCARNATION: Final = "incarnation.json"
+_SHARDS: Final = "part-*.sqlite3"
+
+_log = get_logger(__name__)
+
+
+def run(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT; any failure is raised, so that the process ends non-zero and is started again."""
+    configure_logging(NAME)
+    require_fast_protobuf()
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    health = Health(NAME)
+    with ExitStack() as opened:
+        if settings.stream_health_port is not None:
+            opened.enter_context(HealthServer(health, settings.bind_host, settings.stream_health_port))
+        stream_until(settings, stopping, health)
+    _log.info("stopped")
+
+
+def stream_until(settings: Settings, stopping: threading.Event, health: Health) -> None:
+    """Connect, then run the dataflow until `stopping` is set."""
+    log = open_log(settings)
+    recovery = open_recovery(settings.run_dir / "stream", log)
+    follower, models = _follow_models(settings)
+
+    def turn() -> None:
+        follower.raise_if_failed()
+        health.ready()
+
+    follower.start()
+    try:
+        source = LiveSource(log, rules_of(settings), models, Control(stopping, turn, wall_clock_us))
+        flow = build_flow(source, open_sinks(settings, health.not_ready))
+        _log.info("streaming", partitions=log.partitions, topics=list(log.topic_ids))
+        epoch = timedelta(seconds=settings.stream_epoch_s)
+        cli_main(flow, epoch_interval=epoch, recovery_config=recovery)  # type: ignore[no-untyped-call]
+    finally:
+        follower.stop()
+
+
+def rules_of(settings: Settings) -> PartitionRules:
+    """Return what partitions are run with."""
+    return PartitionRules(
+        hold_us=round(settings.reorder_hold_s * 1e6),
+        idle_us=round(settings.idle_after_s * 1e6),
+        max_payload_bytes=settings.max_payload_bytes,
+    )
+
+
+def open_log(settings: Settings) -> LiveLog:
+    """Make sure the topics exist and say which log this is."""
+    admin = Admin(settings.require("kafka_url"), NAME)
+    ensure_platform_topics(admin, settings)
+    ids = {channel.topic: admin.topic_id(channel.topic) for channel in CHANNELS}
+    return LiveLog(settings.require("kafka_url"), ids, settings.topic_partitions)
+
+
+def open_sinks(settings: Settings, waiting: Callable[[str], None]) -> Sinks:
+    """Return the sinks; each connects when the dataflow starts."""
+    kafka_url, sql_url = settings.require("kafka_url"), settings.require("sql_url")
+    redis_url = settings.require("redis_url")
+    return Sinks(
+        dead_letters=HarvestSink(lambda: dead_letter_writer(kafka_url), waiting),
+        history=HarvestSink(lambda: history_writer(sql_url), waiting),
+        latest=HarvestSink(lambda: latest_writer(redis_url), waiting),
+        announcements=HarvestSink(lambda: announcement_writer(kafka_url), waiting),
+    )
+
+
+def open_recovery(directory: Path, log: LiveLog) -> RecoveryConfig:
+    """Return the recovery store of this log; a new one is made only where there is none at all.
+
+    Raises
+    ------
+    LogPositionError
+        The store belongs to another log, or is not whole: going on would skip or repeat without anyone knowing.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.chmod(0o700)
+    incarnation = {"topics": log.topic_ids, "partitions": log.partitions, "shards": RECOVERY_SHARDS}
+    store = directory / "recovery"
+    if not store.exists():
+        _log.info("no recovery store: reading the log from its beginning", directory=str(directory))
+        _make_store(store, incarnation)
+    _require_same(store, incarnation)
+    return RecoveryConfig(store)  # type: ignore[no-untyped-call]
+
+
+def _make_store(store: Path, incarnation: dict[str, Any]) -> None:
+    """Make an empty store beside its place and move it there whole, so that a crash leaves none or all of it."""
+    new = store.with_suffix(".new")
+    if new.exists():
+        shutil.rmtree(new)
+    new.mkdir(mode=0o700)
+    init_db_dir(new, RECOVERY_SHARDS)  # type: ignore[no-untyped-call]
+    (new / _INCARNATION).write_text(json.dumps(incarnation, sort_keys=True))
+    new.rename(store)
+
+
+def _require_same(store: Path, incarnation: dict[str, Any]) -> None:
+    note, shards = store / _INCARNATION, len(list(store.glob(_SHARDS)))
+    remedy = f"to rebuild from the log (nothing is lost that it still holds) remove {store}"
+    if not note.exists() or shards != RECOVERY_SHARDS:
+        msg = f"the recovery store in {store} is not whole ({shards} of {RECOVERY_SHARDS} shards); {remedy}"
+        raise LogPositionError(msg)
+    saved = json.loads(note.read_text())
+    if saved != incarnation:
+        changed = [key for key in incarnation if saved.get(key) != incarnation[key]]
+        msg = f"the recovery store in {store} belongs to another log ({', '.join(changed)} differ); {remedy}"
+        raise LogPositionError(msg)
+
+
+def _follow_models(settings: Settings) -> tuple[ModelFollower, LiveModels]:
+    announcer = LatestWriter(settings.require("redis_url"), "wearables-stream-models")
+    models = LiveModels(_loader(settings), announcer.set_model)
+    return ModelFollower(settings.require("kafka_url"), models, wall_clock_us), models
+
+
+def _loader(settings: Settings) -> Callable[[ModelRelease], Scorer]:
+    if settings.lake_url is None:
+        return _refuse_models
+    keys = {
+        "access_key": settings.lake_access_key.get_secret_value() if settings.lake_access_key else None,
+        "secret_key": settings.lake_secret_key.get_secret_value() if settings.lake_secret_key else None,
+    }
+    lake = open_lake(settings.lake_url, **keys)
+    return lambda release: load_scorer(release, lake.get)
+
+
+def _refuse_models(release: ModelRelease) -> Scorer:
+    msg = f"no lake is configured (WEARABLES_LAKE_URL), {release.lake_path} cannot be read"
+    raise StoreRefused(msg)

@@ -1,0 +1,228 @@
+"""Where harvests go. Every sink returns only when its store has everything, and may be given the same harvest again.
+
+Bytewax records a snapshot of an epoch after all sinks have returned for it, so a crash repeats at most an epoch's
+writes. A store that is away is waited for; after that the job ends and its supervisor decides.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import tenacity
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+
+from stream import rows
+from stream.partition import Harvest
+from wearables_platform.clients.kafka import Producer, QueueFull
+from wearables_platform.clients.redis import LatestUpdate, LatestWriter
+from wearables_platform.clients.sql import BulkTable, Connection, SqlClient, load_queries, upsert
+from wearables_platform.clients.topics import dead_letter
+from wearables_platform.domain.channels import ANOMALIES_TOPIC
+from wearables_platform.errors import TransientError
+from wearables_platform.logs import get_logger
+
+# Longer than a store's restart, shorter than a person's patience; below Kafka's record retention by far.
+STORE_PATIENCE_S: Final = 60.0
+FLUSH_TIMEOUT_S: Final = 30.0
+
+_QUERIES: Final[Any] = load_queries(Path(rows.__file__).parents[1] / "wearables_platform" / "sql" / "stream")
+_log = get_logger(__name__)
+
+Write = Callable[[list[Harvest]], None]
+# Told that a store is away, so that health can say so; and asked whether to go on waiting.
+Waiting = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class HarvestSink(DynamicSink[Harvest]):
+    """A sink made of one function; `open_write` connects, in the worker that will use it."""
+
+    open_write: Callable[[], Write]
+    waiting: Waiting
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> StatelessSinkPartition[Harvest]:
+        """Connect, for one worker."""
+        del worker_index, worker_count
+        return _Writing(step_id, self.open_write(), self.waiting)
+
+
+class _Writing(StatelessSinkPartition[Harvest]):
+    """Writes at once, with bounded patience: nothing is kept across calls, because no snapshot would hold it."""
+
+    def __init__(self, name: str, write: Write, waiting: Waiting) -> None:
+        self._write = write
+        self._name = name
+        self._waiting = waiting
+
+    def write_batch(self, items: list[Harvest]) -> None:
+        """Write, or raise what kept it from being written."""
+        for attempt in tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(TransientError),
+            wait=tenacity.wait_random_exponential(multiplier=0.1, max=5),
+            stop=tenacity.stop_after_delay(STORE_PATIENCE_S),
+            before_sleep=self._say,
+            reraise=True,
+        ):
+            with attempt:
+                self._write(items)
+
+    def _say(self, state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome is not None else None
+        _log.warning("store unavailable, trying again", step=self._name, error=str(error))
+        self._waiting(f"{self._name}: {error}")
+
+
+def dead_letter_writer(kafka_url: str) -> Write:
+    """Send what cannot be processed to the dead-letter topic; if that fails, the job stops."""
+    producer = Producer(kafka_url, "stream-dead-letters", message_timeout_s=FLUSH_TIMEOUT_S)
+
+    def write(items: list[Harvest]) -> None:
+        letters = [(item, letter) for item in items for letter in item.dead_letters]
+        for item, letter in letters:
+            _sending(
+                producer,
+                lambda item=item, letter=letter: dead_letter(  # type: ignore[misc]
+                    producer,
+                    source_topic=item.topic,
+                    partition=item.partition,
+                    offset=letter.offset,
+                    consumer=rows.CONSUMER,
+                    stage="decode",
+                    reason=letter.reason,
+                    detail=letter.detail,
+                    payload=letter.payload,
+                    source_log=item.topic_id,
+                ),
+            )
+        if letters:
+            producer.flush(FLUSH_TIMEOUT_S + 1)
+
+    return write
+
+
+def history_writer(sql_url: str) -> Write:
+    """Write rows, events, gaps, dirty windows and the ledger, all of one call in one transaction."""
+    client = SqlClient(sql_url, "wearables stream", pool_size=1)
+    months: set[tuple[str, str]] = set()
+
+    def write(items: list[Harvest]) -> None:
+        items = [item for item in items if item.has_history]
+        if not items:
+            return
+        _ensure_months(client, items, months)
+        with client.transaction() as connection:
+            write_history(connection, items)
+
+    return write
+
+
+def write_history(connection: Connection, items: list[Harvest]) -> None:
+    """Write harvests inside the caller's transaction."""
+    made = [one for item in items for one in item.rows]
+    spans = [span for one in made for span in one.derived.superseded]
+    if spans:
+        _QUERIES.withdraw_provisional_anomalies(connection, **rows.superseded_columns(spans))
+    _upsert(connection, rows.WINDOWS, [row for one in made for row in rows.window_rows(one)])
+    _upsert(connection, rows.ANOMALIES, [row for one in made for row in rows.anomaly_rows(one)])
+    gaps = [gap for item in items for gap in item.gaps]
+    steps = [step for item in items for step in item.clock_steps]
+    late = [one for item in items for one in item.late]
+    if gaps:
+        _QUERIES.record_gaps(connection, **rows.gap_columns(gaps))
+    if steps:
+        _QUERIES.record_clock_steps(connection, **rows.clock_step_columns(steps))
+    if late or steps:
+        _QUERIES.mark_dirty_windows(connection, **rows.dirty_columns(late, steps))
+    ledger = rows.ledger_columns(items)
+    if ledger["topics"]:
+        _QUERIES.extend_ledger(connection, **ledger)
+
+
+def latest_writer(redis_url: str) -> Write:
+    """Write the newest values, recent events and counters."""
+    client = LatestWriter(redis_url, "wearables-stream")
+
+    def write(items: list[Harvest]) -> None:
+        updates = newest_updates([update for item in items for update in item.latest])
+        counters: dict[str, int] = {}
+        for item in items:
+            counters |= item.counters
+        if updates or counters:
+            client.write(updates, counters)
+        events = _events(items)
+        if events:
+            client.add_anomalies(events)
+
+    return write
+
+
+def newest_updates(updates: list[LatestUpdate]) -> list[LatestUpdate]:
+    """Keep one update per device and group: the newest, with all the trace points that led to it."""
+    newest: dict[tuple[str, str], LatestUpdate] = {}
+    for update in updates:
+        key = (update.device_id, update.group)
+        known = newest.get(key)
+        if known is None:
+            newest[key] = update
+            continue
+        best = max(known, update, key=lambda one: one.guard)
+        trace = [*known.trace, *update.trace]
+        newest[key] = LatestUpdate(best.device_id, best.group, best.guard_us, best.sequence, best.fields, trace)
+    return list(newest.values())
+
+
+def announcement_writer(kafka_url: str) -> Write:
+    """Publish events as JSON on the anomalies topic, keyed by device.
+
+    An event may come again: provisional, then final, or after a crash. Its key is device, kind and start.
+    """
+    producer = Producer(kafka_url, "stream-anomalies", message_timeout_s=FLUSH_TIMEOUT_S)
+
+    def write(items: list[Harvest]) -> None:
+        events = [event for item in items for made in item.rows for event in rows.anomaly_events(made)]
+        for event in events:
+            value = json.dumps(event, sort_keys=True).encode()
+            key = event["device_id"].encode()
+            _sending(producer, lambda key=key, value=value: producer.send(ANOMALIES_TOPIC, key, value))  # type: ignore[misc]
+        if events:
+            producer.flush(FLUSH_TIMEOUT_S + 1)
+
+    return write
+
+
+def _sending(producer: Producer, send: Callable[[], object]) -> None:
+    try:
+        send()
+    except QueueFull:
+        producer.flush(FLUSH_TIMEOUT_S + 1)
+        send()
+
+
+def _events(items: list[Harvest]) -> Mapping[str, Mapping[str, Any]]:
+    events = [event for item in items for made in item.rows for event in rows.anomaly_events(made)]
+    return {rows.anomaly_key(event): event for event in events}
+
+
+def _upsert(connection: Connection, table: BulkTable, values: list[tuple[Any, ...]]) -> None:
+    if values:
+        upsert(connection, table, values)
+
+
+def _ensure_months(client: SqlClient, items: list[Harvest], known: set[tuple[str, str]]) -> None:
+    """Make the monthly partitions exist before rows fall into the default one."""
+    wanted = {
+        (table, f"{datetime.fromtimestamp(start_us / 1e6, UTC):%Y-%m-01}")
+        for item in items
+        for made in item.rows
+        for start_us in {int(made.derived.windows.start_us.min()), int(made.derived.windows.start_us.max())}
+        for table in (rows.WINDOWS.name, rows.ANOMALIES.name)
+    }
+    for table, month in sorted(wanted - known):
+        with client.transaction() as connection:
+            list(_QUERIES.ensure_months(connection, qualified=table, first_day=month, last_day=month))
+        known.add((table, month))
