@@ -1,0 +1,1 @@
+"""A simulated world whose truth is known: what was planted is said by the simulation, never found by the platform."""
