@@ -55,6 +55,7 @@ __all__ = [
     "bounds",
     "check_positions",
     "check_topic_id",
+    "committed_positions",
 ]
 
 _log = logging.getLogger(__name__)
@@ -371,6 +372,23 @@ def check_topic_id(topic: str, saved: str | None, found: str | None) -> None:
     if saved != found:
         msg = f"{topic} was re-created: positions belong to topic id {saved}, the broker has {found}"
         raise LogPositionError(msg)
+
+
+def committed_positions(url: str, group_id: str, positions: Sequence[Position]) -> dict[Position, int]:
+    """Return the next offset each partition's group member will read; without joining the group.
+
+    Partitions the group has never committed are left out.
+    """
+    if not positions:
+        return {}
+    consumer = ck.Consumer(_reader_config(url, group_id), logger=_log)
+    try:
+        found = consumer.committed([ck.TopicPartition(*position) for position in positions], timeout=REQUEST_TIMEOUT_S)
+    except ck.KafkaException as exc:
+        raise translated(exc.args[0], f"read committed offsets of {group_id}") from exc
+    finally:
+        consumer.close()
+    return {(entry.topic, entry.partition): entry.offset for entry in found if entry.offset >= 0}
 
 
 def bounds(url: str, positions: Sequence[Position]) -> dict[Position, tuple[int, int]]:

@@ -21,6 +21,7 @@ from wearables_platform.clients.kafka import (
     RecordTooLarge,
     TopicSpec,
     check_topic_id,
+    committed_positions,
 )
 from wearables_platform.clients.log import connection_config
 from wearables_platform.clients.topics import dead_letter, platform_topics
@@ -173,6 +174,18 @@ def test_a_group_reads_on_from_what_it_committed(kafka_url: str, producer: Produ
     first = read_group(kafka_url, topic, group, 50, commit_through=20)
     assert first == values
     assert read_group(kafka_url, topic, group, 30) == values[20:]
+
+
+def test_what_a_group_committed_is_known_without_joining_it(kafka_url: str, producer: Producer, topic: str) -> None:
+    group = f"contract-{uuid.uuid4().hex}"
+    positions = [(topic, 0), (topic, 1)]
+    assert committed_positions(kafka_url, group, positions) == {}
+    send_all(producer, topic, b"watch-1", 10)
+    reader = GroupReader(kafka_url, [topic], group)
+    until(lambda: reader.fetches(100, 0.2) or None)
+    assert reader.commit({(topic, 0): 7})
+    assert committed_positions(kafka_url, group, positions) == {(topic, 0): 7}
+    reader.close()
 
 
 def read_group(kafka_url: str, topic: str, group: str, expected: int, commit_through: int | None = None) -> list[bytes]:
