@@ -62,9 +62,8 @@ class Fate(StrEnum):
 
 
 class Planned(NamedTuple):
-    """A message, when in the run it is due, and its fate."""
+    """A message and its fate."""
 
-    due_s: float
     fate: Fate
     message: EncodedMessage
 
@@ -139,7 +138,7 @@ class SimulatedDevice:
             fate = Fate.LOST
         elif self.role == 0 and sequence == first:
             fate = Fate.LATE
-        return Planned((message.start_us - self.start_us) / US_PER_S + 0.1, fate, message)
+        return Planned(fate, message)
 
     def extras(self) -> list[EncodedMessage]:
         """Make the well-formed messages that must not be believed: they are accepted, and quarantined."""
