@@ -17,8 +17,8 @@ from wearables_platform import __version__
 from wearables_platform.domain.identity import MessageIdentity, is_device_id, new_boot_id
 from wearables_platform.edge.acceleration import AccelerationEncoder, Sampling
 from wearables_platform.edge.messages import EncodedMessage, Status, Vitals, encode_status, encode_vitals
-from wearables_platform.edge.outbox import DROPPED, PRODUCED, REFUSED, Outbox, OutboxTiming, Transport
-from wearables_platform.edge.spool import Spool
+from wearables_platform.edge.outbox import Outbox, OutboxTiming, Transport
+from wearables_platform.edge.spool import DROPPED, REFUSED, Spool
 from wearables_platform.errors import ConfigError
 
 
@@ -125,10 +125,15 @@ class ThinClient:
         self._status_sequence += 1
 
     def enqueue(
-        self, messages: Sequence[EncodedMessage], *, source: str | None = None, position: int | None = None
+        self,
+        messages: Sequence[EncodedMessage],
+        *,
+        source: str | None = None,
+        position: int | None = None,
+        repeat: bool = False,
     ) -> None:
         """Take messages made elsewhere (a replay), and how far their source has come, both or neither."""
-        self._spool.append(messages, source=source, position=position)
+        self._spool.append(messages, source=source, position=position, repeat=repeat)
 
     def progress(self, source: str) -> int:
         """Return the last position of a source that is on disk or confirmed, -1 before the first."""
@@ -168,12 +173,5 @@ class ThinClient:
         return {**self._spool.tally(DROPPED), **refused}
 
     def counts(self) -> dict[str, Any]:
-        """Return what became of every message ever made here."""
-        return {
-            PRODUCED: self._spool.total(PRODUCED),
-            "accepted": self._spool.total("accepted"),
-            REFUSED: self._spool.tally(REFUSED),
-            DROPPED: self._spool.tally(DROPPED),
-            "pending": len(self._spool),
-            "resent": self.outbox.resent,
-        }
+        """Return what became of every message ever made here (see `Spool.counts`), and how many were sent again."""
+        return {**self._spool.counts(), "resent": self.outbox.resent}

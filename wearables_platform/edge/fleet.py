@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,6 +61,7 @@ class Fleet:
         self._loop = MqttLoop("edge").start()
         self._interrupted = threading.Event()
         self._connections: dict[str, MqttConnection] = {}
+        self.transports: dict[str, MqttTransport] = {}
         self.clients: dict[str, ThinClient] = {}
 
     def add(
@@ -78,9 +80,14 @@ class Fleet:
         client = ThinClient(config, transport, spool, draw_boot_id=draw_boot_id)
         transport.listen(client.outbox.on_receipt)
         self.clients[device_id] = client
+        self.transports[device_id] = transport
         self._connections[device_id] = transport.connection
         transport.connection.open()
         return client
+
+    def transaction(self) -> AbstractContextManager[object]:
+        """Write what follows to the spool together."""
+        return self._database.transaction()
 
     def pump(self) -> None:
         """Let every device send and hear what is due."""

@@ -16,16 +16,10 @@ from typing import Final, NamedTuple, Protocol
 from google.protobuf.message import DecodeError
 
 from wearables_platform.edge.messages import EncodedMessage
-from wearables_platform.edge.spool import Spool, SpooledMessage
+from wearables_platform.edge.spool import ACCEPTED, REFUSED, Spool, SpooledMessage
 from wearables_platform.errors import TransientError
 from wearables_platform.logs import get_logger
 from wearables_platform.wire.v1 import telemetry_pb2 as pb
-
-ACCEPTED: Final = "accepted"
-REFUSED: Final = "refused"
-DROPPED: Final = "dropped"
-PRODUCED: Final = "produced"
-RESENT: Final = "resent"
 
 _MAX_RESEND_FACTOR: Final = 8  # a platform that is down for an hour gets each message every 80 s, not every 10
 

@@ -8,15 +8,22 @@ loses nothing that `append` returned for, and a power cut may lose the last mome
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wearables_platform.domain.channels import CHANNEL_BY_NAME
 from wearables_platform.domain.identity import MessageIdentity
 from wearables_platform.edge.messages import EncodedMessage
 from wearables_platform.errors import StoreUnavailable
+
+# What became of messages, as tallied over the spool's life.
+PRODUCED = "produced"
+ACCEPTED = "accepted"
+REFUSED = "refused"
+DROPPED = "dropped"
+REPEATED = "repeated"
 
 SPOOL_FULL = "spool_full"
 DEFAULT_MAX_BYTES = 64_000_000  # four days of 100 ms blocks at 150 bytes fit about 52 MB
@@ -30,6 +37,7 @@ CREATE TABLE IF NOT EXISTS messages (
     channel TEXT NOT NULL,
     start_us INTEGER NOT NULL,
     payload BLOB NOT NULL,
+    repeat INTEGER NOT NULL,
     UNIQUE (device_id, boot_id, sequence)
 );
 CREATE INDEX IF NOT EXISTS messages_of_device ON messages (device_id, row);
@@ -115,16 +123,21 @@ class Spool:
         return self._bytes * 10 < self.max_bytes * 9
 
     def append(
-        self, messages: Sequence[EncodedMessage], *, source: str | None = None, position: int | None = None
+        self,
+        messages: Sequence[EncodedMessage],
+        *,
+        source: str | None = None,
+        position: int | None = None,
+        repeat: bool = False,
     ) -> None:
         """Keep messages, and how far their source has come, in one transaction.
 
-        What is held already (same identity) is not added twice. If they do not fit, the oldest messages held are
-        dropped and counted as `SPOOL_FULL`.
+        `repeat` counts them apart: they were sent and confirmed before. What is held already (same identity) is not
+        added twice. If they do not fit, the oldest messages held are dropped and counted as `SPOOL_FULL`.
         """
         with self._database.transaction() as connection:
             for message in messages:
-                self._insert(connection, message)
+                self._insert(connection, message, repeat)
             if source is not None and position is not None:
                 self._set_progress(connection, source, position)
             self._drop_oldest(connection)
@@ -157,7 +170,7 @@ class Spool:
         with self._database.transaction() as connection:
             removed = connection.execute(
                 "DELETE FROM messages WHERE device_id = ? AND boot_id = ? AND sequence BETWEEN ? AND ?"
-                " RETURNING row, length(payload)",
+                " RETURNING row, length(payload), repeat",
                 (self.device_id, boot_id, first, last),
             ).fetchall()
             return self._removed(connection, removed, outcome, "")
@@ -167,7 +180,7 @@ class Spool:
         with self._database.transaction() as connection:
             marks = ",".join("?" * len(rows))
             removed = connection.execute(
-                f"DELETE FROM messages WHERE row IN ({marks}) RETURNING row, length(payload)", list(rows)
+                f"DELETE FROM messages WHERE row IN ({marks}) RETURNING row, length(payload), repeat", list(rows)
             ).fetchall()
             return self._removed(connection, removed, outcome, reason)
 
@@ -182,11 +195,27 @@ class Spool:
         """Return how many messages ended so, over the spool's whole life."""
         return sum(self.tally(outcome).values())
 
-    def _insert(self, connection: sqlite3.Connection, message: EncodedMessage) -> None:
+    def counts(self) -> dict[str, Any]:
+        """Return what became of every message ever made here; produced is the sum of the next four.
+
+        Counted once per identity: what was sent and confirmed before is in `repeated` alone.
+        """
+        return {
+            PRODUCED: self.total(PRODUCED),
+            ACCEPTED: self.total(ACCEPTED),
+            REFUSED: self.total(REFUSED),
+            DROPPED: self.total(DROPPED),
+            "pending": self._count,
+            REPEATED: self.total(REPEATED),
+            "refused_by_reason": self.tally(REFUSED),
+            "dropped_by_reason": self.tally(DROPPED),
+        }
+
+    def _insert(self, connection: sqlite3.Connection, message: EncodedMessage, repeat: bool) -> None:
         identity = message.identity
         added = connection.execute(
-            "INSERT OR IGNORE INTO messages (device_id, boot_id, sequence, channel, start_us, payload)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO messages (device_id, boot_id, sequence, channel, start_us, payload,"
+            " repeat) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 self.device_id,
                 identity.boot_id,
@@ -194,12 +223,13 @@ class Spool:
                 message.channel.name,
                 message.start_us,
                 message.payload,
+                repeat,
             ),
         ).rowcount
         if added:
             self._count += 1
             self._bytes += len(message.payload)
-            self._add_tally(connection, "produced", message.channel.name, 1)
+            self._add_tally(connection, REPEATED if repeat else PRODUCED, message.channel.name, 1)
 
     def _set_progress(self, connection: sqlite3.Connection, source: str, position: int) -> None:
         connection.execute(
@@ -211,21 +241,23 @@ class Spool:
         while self._bytes > self.max_bytes and self._count > 1:
             removed = connection.execute(
                 "DELETE FROM messages WHERE row = (SELECT min(row) FROM messages WHERE device_id = ?)"
-                " RETURNING row, length(payload)",
+                " RETURNING row, length(payload), repeat",
                 (self.device_id,),
             ).fetchall()
-            self._removed(connection, removed, "dropped", SPOOL_FULL)
+            self._removed(connection, removed, DROPPED, SPOOL_FULL)
 
     def _removed(
-        self, connection: sqlite3.Connection, removed: list[tuple[int, int]], outcome: str, reason: str
+        self, connection: sqlite3.Connection, removed: list[tuple[int, int, int]], outcome: str, reason: str
     ) -> list[int]:
         if removed:
             self._count -= len(removed)
-            self._bytes -= sum(size for _, size in removed)
-            self._add_tally(connection, outcome, reason, len(removed))
-        return [row for row, _ in removed]
+            self._bytes -= sum(size for _, size, _ in removed)
+            self._add_tally(connection, outcome, reason, sum(not repeat for *_, repeat in removed))
+        return [row for row, *_ in removed]
 
     def _add_tally(self, connection: sqlite3.Connection, outcome: str, reason: str, count: int) -> None:
+        if not count:
+            return
         connection.execute(
             "INSERT INTO tallies VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET messages = messages + excluded.messages",
             (self.device_id, outcome, reason, count),
@@ -238,10 +270,14 @@ class Spool:
         return int(row[0]), int(row[1])
 
 
-def devices_in(database: SpoolDatabase) -> Iterable[str]:
-    """Return every device that ever used a database."""
-    found = database.connection.execute("SELECT DISTINCT device_id FROM tallies ORDER BY device_id")
-    return [str(row[0]) for row in found]
+def counts_in(path: Path) -> dict[str, dict[str, Any]]:
+    """Return per device what became of its messages, from a spool file that a client may be using now."""
+    database = SpoolDatabase(path)
+    try:
+        found = database.connection.execute("SELECT DISTINCT device_id FROM tallies ORDER BY device_id").fetchall()
+        return {str(device_id): database.spool(device_id).counts() for (device_id,) in found}
+    finally:
+        database.close()
 
 
 def _spooled(record: tuple[int, str, int, int, str, int, bytes]) -> SpooledMessage:
