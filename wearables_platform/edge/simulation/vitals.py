@@ -30,6 +30,10 @@ DAYS: Final = 35
 HEART_RATE_EVERY_S: Final = 300
 STEPS_EVERY_S: Final = 900
 BROKEN_EVERY_DAYS: Final = 5
+REPEATED_EVERY_DAYS: Final = 7
+# The rules that must set the broken readings of a day aside, in the order `_broken` makes them.
+BROKEN_HEART_RATE: Final = ("heart_rate: below_range", "heart_rate: above_range", "heart_rate: time_in_future")
+BROKEN_STEPS: Final = ("steps: above_range", "steps: negative_count")
 
 
 class Wearer(NamedTuple):
@@ -50,7 +54,7 @@ class VitalsTruth:
     mean_heart_rate: dict[str, float] = field(default_factory=dict)  # participant -> bpm
     age_group: dict[str, str] = field(default_factory=dict)  # participant -> band
     heart_rate_readings: int = 0
-    rejected_readings: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)  # "quantity: rule" -> readings set aside
     quarantined: list[MessageTruth] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
@@ -107,7 +111,7 @@ class VitalsSource:
         yesterday: HeartRateReading | None = None
         for day in self.days():
             heart_rate = [*day.heart_rate, *day.broken_heart_rate]
-            if yesterday is not None and len(made) % 7 == 0:
+            if yesterday is not None and len(made) % REPEATED_EVERY_DAYS == 0:
                 heart_rate.insert(0, yesterday)
             vitals = Vitals(tuple(heart_rate), (*day.steps, *day.broken_steps), {"firmware_note": "simulated"})
             made.append(encode_vitals(self._identity(len(made)), vitals, len(made) * 86_400 * US_PER_S))
@@ -117,6 +121,11 @@ class VitalsSource:
 
     def _identity(self, sequence: int) -> MessageIdentity:
         return MessageIdentity(self.wearer.device_id, self._boot_id, sequence)
+
+    @property
+    def repeated_readings(self) -> int:
+        """How many readings come in two messages."""
+        return len(range(REPEATED_EVERY_DAYS, self._days, REPEATED_EVERY_DAYS))
 
     def lost_clock_id(self) -> str:
         """Return the identity of the message that must be quarantined."""
@@ -174,14 +183,17 @@ def vitals_truth(seed: int, sources: Sequence[VitalsSource]) -> VitalsTruth:
     """Add up what the good readings come to, by person and local day."""
     truth = VitalsTruth(seed)
     bpm: dict[str, list[float]] = defaultdict(list)
+    broken_days = 0
     for source in sources:
         person = source.wearer.participant_id
         for day in source.days():
             truth.steps_per_day[f"{person}|{day.day}"] = sum(reading.steps for reading in day.steps)
             bpm[person] += [reading.bpm for reading in day.heart_rate]
-            truth.rejected_readings += len(day.broken_heart_rate) + len(day.broken_steps)
+            broken_days += bool(day.broken_heart_rate)
         truth.age_group[person] = age_band(FIRST_DAY.year - source.wearer.birth_year) or ""
         truth.quarantined.append(MessageTruth(source.lost_clock_id(), QuarantineReason.TIME_BEFORE_EPOCH_OF_USE))
     truth.mean_heart_rate = {person: sum(values) / len(values) for person, values in bpm.items()}
     truth.heart_rate_readings = sum(map(len, bpm.values()))
+    truth.rejected = dict.fromkeys((*BROKEN_HEART_RATE, *BROKEN_STEPS), broken_days)
+    truth.rejected["heart_rate: duplicate_reading"] = sum(source.repeated_readings for source in sources)
     return truth

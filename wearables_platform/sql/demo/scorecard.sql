@@ -1,0 +1,46 @@
+-- What the demo's scorecard reads from SQL.
+
+-- name: list_ledger_ranges(consumer)
+-- Every range of log positions a consumer has read, [first, end), with what became of it.
+SELECT topic, partition_number, outcome, lower(span) AS first, upper(span) AS end_before
+FROM quality.ledger, unnest(positions) AS span
+WHERE consumer = :consumer;
+
+-- name: list_spikes(devices)
+-- Spike events of some devices: device, start in microseconds, peak in g.
+SELECT device_id, round(extract(epoch FROM started_at) * 1000000)::bigint AS start_us, peak_g
+FROM telemetry.anomalies
+WHERE kind = 'spike' AND device_id = ANY(:devices)
+ORDER BY device_id, started_at;
+
+-- name: list_gaps()
+-- Every gap that stayed open longer than the reorder hold.
+SELECT device_id, boot_id, first_sequence, last_sequence FROM quality.gaps ORDER BY device_id, first_sequence;
+
+-- name: list_clock_steps()
+-- Every jump of a device's wall clock inside a boot.
+SELECT device_id, boot_id, sequence, step_ms FROM quality.clock_steps ORDER BY device_id, sequence;
+
+-- name: list_daily_steps()
+-- Steps per participant and local day, as published.
+SELECT participant_id, local_day::text, step_count FROM analytics.daily_summary_v1 WHERE step_count IS NOT NULL;
+
+-- name: count_rejected_readings()
+-- How many readings each cleaning rule set aside.
+SELECT quantity, rule, count(*) FROM quality.rejected_readings GROUP BY quantity, rule;
+
+-- name: list_parity()
+-- The newest comparison of stream and batch of every day.
+SELECT DISTINCT ON (event_day)
+    event_day::text, clean_rows, clean_equal, dirty_rows, dirty_equal_after, unexplained, detail
+FROM quality.parity_runs
+ORDER BY event_day, checked_at DESC;
+
+-- name: count_scored_windows(version)$
+-- Windows scored by the stream with a model version.
+SELECT count(*) FROM telemetry.window_features
+WHERE origin = 'stream' AND model_version = :version AND anomaly_score IS NOT NULL;
+
+-- name: find_published_model()^
+-- The model version published last.
+SELECT name, version FROM ml.model_versions WHERE state = 'published' ORDER BY trained_at DESC, version DESC LIMIT 1;
