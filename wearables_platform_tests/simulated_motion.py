@@ -53,6 +53,8 @@ def add_pulses(accel_g: Floats, rng: np.random.Generator, rate_hz: float, count:
         amplitude_g, duration_s = rng.uniform(4, 12), rng.uniform(0.03, 0.3)
         direction = rng.normal(size=3)
         inside = (t >= start_s) & (t < start_s + duration_s)
+        if not inside.any():  # at 32 Hz a pulse of 30 ms may fall between two samples
+            continue
         shape = amplitude_g * np.sin(np.pi * (t[inside] - start_s) / duration_s)
         accel_g[inside] += shape[:, None] * direction / np.linalg.norm(direction)
         peak_g = float(np.linalg.norm(accel_g[inside], axis=1).max())

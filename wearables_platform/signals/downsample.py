@@ -19,7 +19,7 @@ from wearables_platform.signals.glitches import MAD_TO_SIGMA
 
 Samples = NDArray[np.float32]
 
-PIECE_SAMPLES = 64_000
+PIECE_SAMPLES = 96_000
 """Samples (of all devices) reduced at a time, so that the temporary arrays stay in the cache."""
 
 
@@ -223,7 +223,7 @@ def _reduce_piece(the_plan: DownsamplePlan, raw_g: Samples, lead: int, length: i
     glitches = np.zeros_like(clipped)
     within = (at[1] >= lead) & (at[1] < lead + length)
     np.add.at(glitches, (at[0][within], (at[1][within] - lead) // the_plan.block_samples), 1)
-    peak_g = _block_peaks(cleaned_g[:, inside], the_plan.block_samples) if len(at[0]) else peak_raw_g
+    peak_g = _peaks_after(cleaned_g[:, inside], peak_raw_g, glitches, the_plan.block_samples)
     return Blocks(_resample(the_plan, cleaned_g, lead, length), peak_raw_g, peak_g, glitches, clipped)
 
 
@@ -233,7 +233,9 @@ def _resample(the_plan: DownsamplePlan, cleaned_g: Samples, lead: int, length: i
     context = fir_reach(the_plan.factor) * the_plan.factor
     low, high = max(0, lead - context), min(cleaned_g.shape[1], lead + length + context)
     before, after = context - (lead - low), context - (high - lead - length)
-    held = np.pad(cleaned_g[:, low:high], ((0, 0), (before, after), (0, 0)), mode="edge")
+    held = cleaned_g[:, low:high]
+    if before or after:
+        held = np.pad(held, ((0, 0), (before, after), (0, 0)), mode="edge")
     return fir_decimate(held, the_plan.factor)
 
 
@@ -247,6 +249,15 @@ def _block_peaks(accel_g: Samples, block_samples: int) -> Samples:
     if not np.isfinite(top).all():
         top = _block_tops(np.where(np.isfinite(magnitude), magnitude, np.float32(0.0)), block_samples)
     return np.sqrt(top)
+
+
+def _peaks_after(cleaned_g: Samples, peak_raw_g: Samples, glitches: NDArray[np.int32], block_samples: int) -> Samples:
+    """Return the peaks after the glitch filter, looking again only into the blocks that it changed."""
+    peak_g = peak_raw_g.copy()
+    for device, block in np.argwhere(glitches > 0):
+        samples = cleaned_g[device : device + 1, block * block_samples : (block + 1) * block_samples]
+        peak_g[device, block] = _block_peaks(samples, block_samples)[0, 0]
+    return peak_g
 
 
 def _block_tops(values: Samples, block_samples: int) -> Samples:
@@ -312,13 +323,12 @@ def _near_a_jump(raw_g: Samples, the_plan: DownsamplePlan) -> Positions:
     devices, size, _ = raw_g.shape
     reach = (the_plan.k + 1) // 2
     flat = raw_g.reshape(devices, size * 3)
-    change = np.abs(flat[:, 3:] - flat[:, :-3])
-    quiet = change <= np.float32(the_plan.floor_g / reach)
-    if quiet.all():
-        return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp)
-    device, place = np.nonzero(~quiet)
-    mark = np.zeros((devices, size), dtype=np.bool_)
-    for offset in range(1 - reach, reach + 1):
-        mark[device, np.clip(place // 3 + offset, 0, size - 1)] = True
-    found_device, found_sample = np.nonzero(mark)
+    change = flat[:, 3:] - flat[:, :-3]
+    np.abs(change, out=change)
+    jumps = np.flatnonzero(~(change <= np.float32(the_plan.floor_g / reach)))
+    if not len(jumps):
+        return jumps, jumps
+    device, place = np.divmod(jumps, change.shape[1])
+    sample = np.clip((place // 3)[:, None] + np.arange(1 - reach, reach + 1), 0, size - 1)
+    found_device, found_sample = np.divmod(np.unique(device[:, None] * size + sample), size)
     return found_device, found_sample

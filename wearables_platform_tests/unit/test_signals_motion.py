@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from skdh.activity.metrics import metric_anglez, metric_enmo, metric_mad
@@ -21,12 +23,11 @@ def one_table(accel_g: np.ndarray, rate_hz: float, start_us: int = 0) -> SampleT
     return SampleTable.build(device=0, time_us=time_us, rate_hz=rate_hz, accel_g=accel_g)
 
 
-def real_recordings() -> list[Recording]:
-    return [*seglearn_watch()[:20], harlab_wrist()]
-
-
-def test_enmo_and_mad_equal_scikit_digital_health() -> None:
-    for recording in real_recordings():
+@pytest.mark.parametrize(
+    "recordings", [lambda: seglearn_watch()[:40], lambda: (harlab_wrist(),)], ids=["seglearn", "harlab"]
+)
+def test_enmo_and_mad_equal_scikit_digital_health(recordings: Callable[[], tuple[Recording, ...]]) -> None:
+    for recording in recordings():
         epoch = round(recording.rate_hz)
         size = len(recording.accel_g) // epoch * epoch
         accel_g = recording.accel_g[:size]
