@@ -86,6 +86,17 @@ class KafkaResource(dg.ConfigurableResource["KafkaResource"]):
         """Return the brokers' address."""
         return self.url or load_settings().require("kafka_url")
 
+    def committed(self, group_id: str, topic: str) -> dict[int, int]:
+        """Return, per partition, what a consumer group has committed; empty where no log is configured."""
+        from wearables_platform.clients.kafka import Admin, committed_positions
+
+        settings = load_settings()
+        if self.url is None and settings.kafka_url is None:
+            return {}
+        url = self.require_url()
+        positions = [(topic, number) for number in range(Admin(url).partitions(topic))]
+        return {number: offset for (_, number), offset in committed_positions(url, group_id, positions).items()}
+
     @contextmanager
     def producer(self) -> Iterator[Producer]:
         """Lend a producer; what it was given is delivered, or raises, before the step ends."""
@@ -96,9 +107,20 @@ class KafkaResource(dg.ConfigurableResource["KafkaResource"]):
         producer.flush(30.0)
 
 
+class ModelSigningResource(dg.ConfigurableResource["ModelSigningResource"]):
+    """The key that signs rows of the model registry."""
+
+    key: str | None = None
+
+    def read(self) -> str:
+        """Return the key."""
+        return self.key or load_settings().require("model_signing_key")
+
+
 RESOURCES: dict[str, object] = {
     "lake": LakeResource(),
     "sql": SqlResource(),
     "mongo": MongoResource(),
     "kafka": KafkaResource(),
+    "model_signing": ModelSigningResource(),
 }

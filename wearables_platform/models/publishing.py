@@ -15,6 +15,7 @@ from wearables_platform.clients.lake import Lake
 from wearables_platform.domain.time_policy import from_us
 from wearables_platform.errors import ModelRefused
 from wearables_platform.models import training_files
+from wearables_platform.models.card import model_card
 from wearables_platform.models.evaluate import Judgement, cross_validate, random_split_precision
 from wearables_platform.models.gate import Verdict, decide
 from wearables_platform.models.predict import Scorer, load_scorer
@@ -82,6 +83,7 @@ def train_candidate(
         training_people=tuple(seen.people),
         metrics=_training_metrics(training_set, params, candidate.description.alarm_threshold),
     )
+    store_card(lake, row)
     return Trained(row, added=registry.add(row))
 
 
@@ -98,6 +100,25 @@ def publish_candidate(
     `effective_from` is the event time from which windows are scored with it, by default the end of the data it was
     trained on; it is never before that of the version it replaces, whose scores stand.
     """
+    published = _publish_newest(lake, registry, log, name, effective_from)
+    if published.row is not None and published.action != "unchanged":
+        store_card(lake, published.row)
+    return published
+
+
+def store_card(lake: Lake, row: ModelVersion) -> None:
+    """Write a version's card beside its artefact."""
+    lake.put(card_path(row), model_card(row).encode())
+
+
+def card_path(row: ModelVersion) -> str:
+    """Return where a version's card lies, relative to the lake's root."""
+    return row.lake_path.removesuffix(".skops") + ".md"
+
+
+def _publish_newest(
+    lake: Lake, registry: ModelRegistry, log: ReleaseLog, name: str, effective_from: datetime | None
+) -> Published:
     candidates = registry.candidates(name)
     if not candidates:
         incumbent = registry.published(name)

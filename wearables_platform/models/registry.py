@@ -140,15 +140,6 @@ class ModelRegistry:
         with self._sql.transaction() as connection:
             return [Wear(*row) for row in _queries.list_wears(connection)]
 
-    def event_windows(self, kind: str, from_time: datetime, to_time: datetime) -> dict[str, list[int]]:
-        """Return the starts of windows with an event of a rule's kind, by device."""
-        found: dict[str, list[int]] = {}
-        with self._sql.transaction() as connection:
-            rows = _queries.list_event_windows(connection, kind=kind, from_time=from_time, to_time=to_time)
-            for device_id, start_us in rows:
-                found.setdefault(device_id, []).append(start_us)
-        return found
-
     def _held(self, connection: Connection, name: str) -> list[ModelVersion]:
         rows = _queries.list_versions(connection, name=name)
         return [self._checked(dict(zip(_COLUMNS, row, strict=True))) for row in rows]

@@ -17,6 +17,9 @@ from wearables_platform.signals.windows import WINDOW_US, WindowRows
 HELD_OUT_SHARE: Final = 0.25
 """Share of people no version of any model ever trains on, so that two versions can be compared on them."""
 
+MIN_HELD_OUT: Final = 2
+"""One person's habits must not decide between two models."""
+
 MAX_WINDOWS_PER_PERSON: Final = 5_000
 """More windows of one person teach little more, and would make that person what is usual."""
 
@@ -146,10 +149,20 @@ def assemble(
     )
 
 
-def is_held_out(participant_id: str) -> bool:
-    """Whether a person is never trained on: decided by a digest of the id, so the same for every version and set."""
-    digest = hashlib.sha256(f"held-out:{participant_id}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") < HELD_OUT_SHARE * 2**64
+def held_out_people(people: Sequence[str]) -> set[str]:
+    """Choose the people nobody's model trains on: by a digest of the id, so that every version sets the same apart.
+
+    About a quarter of them; at least `MIN_HELD_OUT` and at most half, so that small sets can be judged and learnt from.
+    """
+    ranked = sorted(set(people), key=_rank)
+    half = len(ranked) // 2
+    wanted = sum(_rank(person) < HELD_OUT_SHARE for person in ranked)
+    return set(ranked[: min(max(wanted, MIN_HELD_OUT), half)])
+
+
+def _rank(participant_id: str) -> float:
+    """Return a number in [0, 1) that is a person's own, whatever set the person is in."""
+    return int.from_bytes(hashlib.sha256(f"held-out:{participant_id}".encode()).digest()[:6], "big") / 2**48
 
 
 def _column(table: pa.Table, name: str, dtype: type) -> NDArray[Any]:
@@ -187,5 +200,4 @@ def _holds_event(
 
 
 def _held_out(person: Text) -> NDArray[np.bool_]:
-    chosen = [name for name in np.unique(person) if is_held_out(str(name))]
-    return np.isin(person, np.array(chosen, dtype=person.dtype))
+    return np.isin(person, np.array(sorted(held_out_people(person.tolist())), dtype=person.dtype))

@@ -9,13 +9,6 @@ SELECT a.device_id,
 FROM registry.assignments a
 ORDER BY a.device_id, a.valid_from;
 
--- name: list_event_windows(kind, from_time, to_time)
--- Windows in which an event of a kind found by rule starts, once each, as microseconds since the epoch.
-SELECT DISTINCT device_id, (extract(epoch FROM date_trunc('second', started_at)) * 1000000)::bigint AS start_us
-FROM telemetry.anomalies
-WHERE kind = :kind AND window_start >= :from_time AND window_start < :to_time
-ORDER BY device_id, start_us;
-
 -- name: add_version(name, version, state, sha256, lake_path, feature_version, code_version, trained_at, effective_from, training_days, training_people, metrics, refusal, signature)!
 -- Add a version; one already there stays as it is.
 INSERT INTO ml.model_versions
