@@ -11,24 +11,19 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import FrameType
 
 from wearables_platform.local import descendants, tether
-from wearables_platform.local.failures import ExitCode, StartError
 from wearables_platform.local.files import write_atomically
 from wearables_platform.local.layout import RunDirectory
 from wearables_platform.local.plan import Plan, dagster_files, make_plan, render_runtime_file
-from wearables_platform.local.processes import START_TIMEOUT_S, ProcessSpec
-from wearables_platform.local.running import log_tail
-from wearables_platform.local.spec import ServerSpec, tethered
-from wearables_platform.local.supervisor import Program, ProgramState, Supervisor, end_previous
+from wearables_platform.local.spec import tethered
+from wearables_platform.local.starting import Part, Report, check_kafka, start_in_order
+from wearables_platform.local.supervisor import Program, Supervisor, end_previous
 from wearables_platform.settings import load_settings
-
-Report = Callable[[str], None]
-Part = ServerSpec | ProcessSpec
 
 POLL_S = 0.1
 WATCH_S = 0.5
@@ -111,37 +106,17 @@ class Keeper:
             yield Program(process.name, tethered(process.argv), {**instance, **process.env})
 
     def _start(self, supervisor: Supervisor, parts: Sequence[Part], ready: Sequence[str]) -> None:
-        """Start every part once what it needs is well, and return when all are."""
-        waiting, healthy = {part.name: part for part in parts}, set(ready)
-        started: dict[str, float] = {}
-        while waiting:
-            for name, part in list(waiting.items()):
-                if name not in started and set(needs_of(part)) <= healthy:
-                    supervisor.start(name)
-                    started[name] = time.monotonic()
-            states = supervisor.states()
-            self._check_kafka(states)
-            for name in [name for name in waiting if name in started]:
-                if states[name].alive and waiting[name].ready():
-                    healthy.add(name)
-                    del waiting[name]
-                    self._report(f"{name} is up after {time.monotonic() - started[name]:.1f} s")
-                elif states[name].state == "FATAL" or time.monotonic() - started[name] > START_TIMEOUT_S:
-                    raise self._unhealthy(name)
-            time.sleep(POLL_S)
-
-    def _unhealthy(self, name: str) -> StartError:
-        log_file = self._run.logs / f"{name}.log"
-        return StartError(f"{name} did not become healthy: {log_tail(log_file)}", ExitCode.UNHEALTHY)
+        start_in_order(supervisor, parts, ready=ready, run=self._run, report=self._report)
 
     def _watch(self, supervisor: Supervisor) -> None:
         """Look on until something ends that cannot be restarted."""
         self._pids = {name: state.pid for name, state in supervisor.states().items()}
         while True:
             states = supervisor.states()
-            self._check_kafka(states)
+            check_kafka(states, self._run)
             for name, state in states.items():
                 if state.state == "FATAL":
+                    self._report(f"{name} ends again and again, and is tried again: see {self._run.logs / name}.log")
                     supervisor.start(name)
                 self._notice_restart(name, state.pid)
             descendants.reap_orphans(supervisor.pid)
@@ -151,16 +126,6 @@ class Keeper:
         if pid and pid != self._pids.get(name):
             self._report(f"{name} had ended and was started again: see {self._run.logs / name}.log")
             self._pids[name] = pid
-
-    def _check_kafka(self, states: Mapping[str, ProgramState]) -> None:
-        kafka = states.get("kafka")
-        if kafka is None or kafka.state in ("STARTING", "RUNNING") or not kafka.pid and kafka.state == "STOPPED":
-            return  # given by URL, well, or not started yet
-        msg = (
-            "the in-memory Kafka ended, and the log with it: everything was stopped; readings accepted but not yet "
-            f"archived are gone (see {self._run.logs}/kafka.log; a Kafka named by WEARABLES_KAFKA_URL does not do this)"
-        )
-        raise StartError(msg, ExitCode.KAFKA_DIED)
 
     def _write_state(self, phase: str, supervisor: Supervisor) -> None:
         if self._plan is None:
@@ -197,11 +162,6 @@ class Keeper:
     def _forget_runtime(self) -> None:
         self._run.runtime_file.unlink(missing_ok=True)
         self._run.state_file.unlink(missing_ok=True)
-
-
-def needs_of(part: Part) -> tuple[str, ...]:
-    """Return what has to be well before a part starts; servers need nothing."""
-    return part.needs if isinstance(part, ProcessSpec) else ()
 
 
 def prepare_stores(run: RunDirectory, plan: Plan) -> None:

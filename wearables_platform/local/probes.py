@@ -6,9 +6,11 @@ server that is still starting are all False.
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
 from collections.abc import Callable
+from http.client import HTTPConnection, HTTPException
 
 PROBE_TIMEOUT_S = 2.0  # loopback answers in microseconds; a busy machine may take long to schedule the server
 
@@ -79,6 +81,21 @@ def redis(address: Address) -> bool:
     """Tell whether the server answers PING; ``-NOAUTH`` is an answer, ``-LOADING`` is not readiness."""
     reply = _exchange(address, b"PING\r\n", 5)
     return reply in (b"+PONG", b"-NOAU")
+
+
+def dagster_daemon(webserver: Address) -> bool:
+    """Tell whether every daemon Dagster requires has a fresh heartbeat, as its web server sees it."""
+    query = "{instance{daemonHealth{allDaemonStatuses{required healthy}}}}"
+    connection = HTTPConnection(*webserver, timeout=PROBE_TIMEOUT_S)
+    try:
+        connection.request("POST", "/graphql", json.dumps({"query": query}), {"Content-Type": "application/json"})
+        answer = json.load(connection.getresponse())
+        statuses = answer["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]
+    except (OSError, HTTPException, ValueError, KeyError, TypeError):  # no answer, or one that is no answer yet
+        return False
+    finally:
+        connection.close()
+    return bool(statuses) and all(one["healthy"] for one in statuses if one["required"])
 
 
 def http(url_path: str) -> Callable[[Address], bool]:

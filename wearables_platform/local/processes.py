@@ -42,8 +42,6 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "dagster-daemon": ("dagster-code",),
 }
 
-START_TIMEOUT_S = 120.0  # a cold import of the heaviest process on two busy cores takes about 20 s
-
 
 @dataclass(frozen=True)
 class ProcessSpec:
@@ -52,13 +50,13 @@ class ProcessSpec:
     name: str
     argv: tuple[str, ...]
     needs: tuple[str, ...]
-    address: Address | None = None  # None: being alive is all that can be known from outside
+    address: Address
     probe: Callable[[Address], bool] = probes.tcp
     env: Mapping[str, str] = field(default_factory=dict)
 
     def ready(self) -> bool:
         """Tell whether it does its work now."""
-        return self.address is None or self.probe(self.address)
+        return self.probe(self.address)
 
 
 def process_specs(run: RunDirectory, host: str, ports: Mapping[str, int]) -> list[ProcessSpec]:
@@ -96,5 +94,12 @@ def _dagster_processes(run: RunDirectory, host: str, ports: Mapping[str, int]) -
             probes.http("/server_info"),
             env=home,
         ),
-        ProcessSpec("dagster-daemon", (sys.executable, *daemon_argv), NEEDS["dagster-daemon"], env=home),
+        ProcessSpec(
+            "dagster-daemon",
+            (sys.executable, *daemon_argv),
+            NEEDS["dagster-daemon"],
+            web,  # the daemon listens nowhere; the web server reads its heartbeats
+            probes.dagster_daemon,
+            env=home,
+        ),
     ]

@@ -45,8 +45,9 @@ chmod=0700
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 """
 
-# Nothing starts by itself: the keeper starts each part when what it needs is well. Three quick deaths in a row are
-# FATAL, which fails a start early; once everything runs, the keeper starts FATAL parts again.
+# Nothing starts by itself: the keeper starts each part when what it needs is well. A part that ends within ten
+# seconds (long enough for the slowest import to fail) is tried again after 1, 2 and 3 s and is then FATAL: that fails a
+# start early; once everything runs, the keeper begins again with FATAL parts.
 PROGRAM = """
 [program:{name}]
 command={command}
@@ -54,7 +55,7 @@ environment={environment}
 directory={directory}
 autostart=false
 autorestart={autorestart}
-startsecs=1
+startsecs=10
 startretries={startretries}
 stopsignal={stopsignal}
 stopwaitsecs=10
@@ -87,6 +88,7 @@ class ProgramState:
     state: str
     pid: int
     exit_code: int
+    was_started: bool
 
     @property
     def alive(self) -> bool:
@@ -137,7 +139,9 @@ def read_states(run: RunDirectory) -> dict[str, ProgramState]:
 
 
 def _states(infos: Any) -> dict[str, ProgramState]:
-    states = (ProgramState(one["name"], one["statename"], one["pid"], one["exitstatus"]) for one in infos)
+    states = (
+        ProgramState(one["name"], one["statename"], one["pid"], one["exitstatus"], one["start"] > 0) for one in infos
+    )
     return {state.name: state for state in states}
 
 

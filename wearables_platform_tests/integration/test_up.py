@@ -17,8 +17,11 @@ import psycopg
 import pytest
 
 from wearables_platform.local.descendants import descendants_of, parents
-from wearables_platform.local.failures import ExitCode
+from wearables_platform.local.failures import ExitCode, StartError
 from wearables_platform.local.layout import RunDirectory
+from wearables_platform.local.processes import ProcessSpec
+from wearables_platform.local.starting import start_in_order
+from wearables_platform.local.supervisor import Program, Supervisor
 from wearables_platform.settings import Settings, load_settings
 
 pytestmark = [pytest.mark.integration, pytest.mark.kafka, pytest.mark.sql]
@@ -253,3 +256,40 @@ def test_no_space_left_is_one_line(tmp_path: Path) -> None:
     assert outcome.returncode == ExitCode.DISK
     assert outcome.stderr.count("\n") == 1
     assert "MB are free" in outcome.stderr
+
+
+def test_a_part_that_ends_again_and_again_fails_the_start_early_with_its_last_words(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    run.create()
+    part = ProcessSpec("broken", (sys.executable, "-c", "import sys; sys.exit('no such thing')"), (), ("127.0.0.1", 1))
+    supervisor = Supervisor.launch(run, [Program(part.name, part.argv)], tmp_path)
+    try:
+        with pytest.raises(StartError, match="broken did not become healthy: no such thing") as caught:
+            start_in_order(supervisor, [part], ready=[], run=run, report=print, timeout_s=DEADLINE_S)
+    finally:
+        supervisor.shut_down(DEADLINE_S)
+    assert caught.value.exit_code is ExitCode.UNHEALTHY
+
+
+def test_a_part_waits_for_what_it_needs(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    run.create()
+    go = tmp_path / "go"
+
+    def sleeper(name: str, needs: tuple[str, ...], well: Callable[[], bool]) -> ProcessSpec:
+        argv = (sys.executable, "-c", "import signal; signal.pause()")
+        return ProcessSpec(name, argv, needs, ("127.0.0.1", 1), lambda _: well())
+
+    seen: list[str] = []
+    parts = [
+        sleeper("second", ("first",), lambda: True),
+        sleeper("first", ("given",), lambda: go.exists() or bool(seen.append("asked")) or bool(go.touch())),
+    ]
+    supervisor = Supervisor.launch(run, [Program(part.name, part.argv) for part in parts], tmp_path)
+    try:
+        reports: list[str] = []
+        start_in_order(supervisor, parts, ready=["given"], run=run, report=reports.append, timeout_s=DEADLINE_S)
+    finally:
+        supervisor.shut_down(DEADLINE_S)
+    assert [line.split()[0] for line in reports] == ["first", "second"]
+    assert seen == ["asked"]
