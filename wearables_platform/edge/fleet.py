@@ -15,6 +15,7 @@ from wearables_platform.clients.mqtt import (
     MqttListener,
     MqttLoop,
     MqttOptions,
+    MqttRefused,
     parse_mqtt_url,
 )
 from wearables_platform.domain.channels import receipt_topic
@@ -22,6 +23,8 @@ from wearables_platform.domain.identity import new_boot_id
 from wearables_platform.edge.client import ClientConfig, ThinClient
 from wearables_platform.edge.spool import DEFAULT_MAX_BYTES, SpoolDatabase
 
+# A token just enrolled reaches the broker within a second or two; what is refused for longer stays refused.
+REFUSED_PATIENCE_S = 20.0
 PUMP_INTERVAL_S = 0.05  # a block is 100 ms long: pumping faster sends little earlier
 
 
@@ -53,13 +56,20 @@ class MqttTransport:
 
 
 class Fleet:
-    """The devices of one process. All methods but those of `MqttLoop` belong to one thread."""
+    """The devices of one process. One thread calls all methods; `interrupt` may come from anywhere.
+
+    Raises
+    ------
+    MqttRefused
+        From `pump`, when the broker has refused a device for `REFUSED_PATIENCE_S`.
+    """
 
     def __init__(self, mqtt_url: str, spool_path: Path, *, durable: bool = False) -> None:
         self._options = parse_mqtt_url(mqtt_url)
         self._database = SpoolDatabase(spool_path, durable=durable)
         self._loop = MqttLoop("edge").start()
         self._interrupted = threading.Event()
+        self._refused_since_s: float | None = None
         self._connections: dict[str, MqttConnection] = {}
         self.transports: dict[str, MqttTransport] = {}
         self.clients: dict[str, ThinClient] = {}
@@ -93,6 +103,7 @@ class Fleet:
         """Let every device send and hear what is due."""
         self._loop.raise_if_failed()
         now_s = time.monotonic()
+        self._raise_if_refused(now_s)
         with self._database.transaction():
             for client in self.clients.values():
                 client.pump(now_s)
@@ -114,9 +125,11 @@ class Fleet:
         """Return how many messages of all devices nothing has confirmed yet."""
         return sum(client.pending for client in self.clients.values())
 
-    def refusals(self) -> list[str]:
-        """Return what the broker said no to: wrong tokens, say."""
-        return [connection.refusal for connection in self._connections.values() if connection.refusal]
+    def _raise_if_refused(self, now_s: float) -> None:
+        refused = [connection.refusal for connection in self._connections.values() if connection.refusal]
+        self._refused_since_s = (self._refused_since_s or now_s) if refused else None
+        if self._refused_since_s is not None and now_s - self._refused_since_s > REFUSED_PATIENCE_S:
+            raise MqttRefused("; ".join(refused[:3]))
 
     def drain(self, timeout_s: float) -> bool:
         """Pump until everything is confirmed; tells whether it is."""

@@ -28,6 +28,7 @@ STANDARD_GRAVITY_M_S2: Final = 9.80665
 UNIT_G: Final[Mapping[str, float]] = {"g": 1.0, "m/s2": 1 / STANDARD_GRAVITY_M_S2}
 UNIT_US: Final[Mapping[str, float]] = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}
 WHOLE_FILE: Final = ""
+SUFFIXES: Final = (".csv", ".csv.gz", ".txt", ".txt.gz", ".parquet")
 
 SkipReason = Literal["unparsable", "non_finite", "repeated_row", "backward_time"]
 
@@ -51,7 +52,7 @@ class ReadOptions:
     rate_hz
         Nominal rate; measured where there are stamps and this is not given.
     start
-        When the first sample was taken; moves all stamps.
+        When the first sample was taken; moves all stamps. Without it and without stamps the first is at 1970.
     skip_rows
         Lines before the header, or before the first sample where there is no header.
     """
@@ -73,7 +74,6 @@ class ReadOptions:
         _require(self.unit in UNIT_G, f"--unit must be one of {', '.join(UNIT_G)}, not {self.unit!r}")
         _require(self.time_unit in UNIT_US, f"--time-unit must be one of {', '.join(UNIT_US)}, not {self.time_unit!r}")
         _require(self.time is not None or self.rate_hz, "without --time a recording needs --rate-hz")
-        _require(self.time is not None or self.start, "without --time a recording needs --start")
         _require(self.rate_hz is None or self.rate_hz > 0, f"--rate-hz must be positive, not {self.rate_hz}")
         _require(self.start is None or self.start.tzinfo is not None, "--start needs a time zone, such as a final Z")
 
@@ -171,9 +171,8 @@ def require_event_time(recording: Recording) -> None:
 
 
 def _read_table(path: Path, options: ReadOptions) -> tuple[pd.DataFrame, int]:
-    if not path.is_file():
-        msg = f"no file {path}"
-        raise ConfigError(msg)
+    _require(path.is_file(), f"no file {path}")
+    _require(path.name.endswith(SUFFIXES), f"{path.name} is none of {', '.join(SUFFIXES)}")
     try:
         if path.suffix == ".parquet":
             table, malformed = _read_parquet(path, options), 0

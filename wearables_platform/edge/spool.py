@@ -8,7 +8,7 @@ loses nothing that `append` returned for, and a power cut may lose the last mome
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -270,12 +270,11 @@ class Spool:
         return int(row[0]), int(row[1])
 
 
-def counts_in(path: Path) -> dict[str, dict[str, Any]]:
+def counts_in(path: Path, device_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Return per device what became of its messages, from a spool file that a client may be using now."""
     database = SpoolDatabase(path)
     try:
-        found = database.connection.execute("SELECT DISTINCT device_id FROM tallies ORDER BY device_id").fetchall()
-        return {str(device_id): database.spool(device_id).counts() for (device_id,) in found}
+        return {device_id: database.spool(device_id).counts() for device_id in device_ids}
     finally:
         database.close()
 

@@ -87,11 +87,12 @@ class SimulatedDevice:
     start_us: int
     registered_us: int
     neighbour: str  # whose id it forges
+    faulty: bool = True
 
     @property
     def role(self) -> int:
-        """Which fault it has."""
-        return self.number % MIN_DEVICES
+        """Which fault it has, -1 for none."""
+        return self.number % MIN_DEVICES if self.faulty else -1
 
     @cached_property
     def motion(self) -> Motion:
@@ -156,6 +157,8 @@ class SimulatedDevice:
 
     def duplicated(self, sent: Sequence[EncodedMessage]) -> list[EncodedMessage]:
         """Choose which of the sent messages are sent twice."""
+        if not self.faulty:
+            return []
         rng = np.random.default_rng([self.seed, self.number, 2])
         chosen = rng.choice(len(sent), DUPLICATES_PER_DEVICE, replace=False)
         return [sent[index] for index in sorted(chosen)]

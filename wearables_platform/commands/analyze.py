@@ -1,0 +1,101 @@
+"""``wearables analyze``: the platform's signal kernels over a recording, offline; no server is needed."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from wearables_platform.commands import recording_options as given
+from wearables_platform.edge.recordings import Recording, read_recordings
+from wearables_platform.signals.offline import analyze_recording
+
+# What the table shows: name in the JSON to heading.
+SHOWN = {
+    "samples": "samples",
+    "skipped": "skipped",
+    "seconds": "s",
+    "rate_hz": "Hz",
+    "steps": "steps",
+    "enmo_mg": "ENMO mg",
+    "mad_mg": "MAD mg",
+    "glitches": "glitches",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("analyze")(analyze)
+
+
+def analyze(
+    path: given.RecordingPath,
+    axes: given.Axes,
+    unit: given.Unit,
+    time: given.TimeColumn = "",
+    time_unit: given.TimeUnit = "s",
+    time_format: given.TimeFormat = "",
+    time_zone: given.TimeZone = "UTC",
+    scale: given.Scale = 1.0,
+    group: given.Group = "",
+    no_header: given.NoHeader = False,
+    skip_rows: given.SkipRows = 0,
+    rate_hz: given.RateHz = 0.0,
+    start: given.Start = "",
+    windows: Annotated[bool, typer.Option("--windows", help="Add the 1 s windows to the JSON.")] = False,
+    as_json: given.AsJson = False,
+) -> None:
+    """Run the signal kernels over each recording of a file and print what they find.
+
+    enmo_mg and mad_mg are over the samples as recorded; enmo_clean_mg over what is left after cleaning.
+
+    Exit codes: 0 done; 1 the file holds no usable recording; 3 the file or an option is wrong.
+    """
+    options = given.read_options(
+        time=time, time_unit=time_unit, time_format=time_format, time_zone=time_zone, axes=axes, unit=unit,
+        scale=scale, group=group, no_header=no_header, skip_rows=skip_rows, rate_hz=rate_hz, start=start,
+    )  # fmt: skip
+    recordings = read_recordings(path, options)
+    found = [_analyzed(recording, with_windows=windows) for recording in recordings]
+    if as_json:
+        sys.stdout.write(json.dumps({"recordings": found}, allow_nan=False) + "\n")
+    else:
+        _print(found)
+    if not any(each["samples"] for each in found):
+        raise typer.Exit(1)
+
+
+def _analyzed(recording: Recording, *, with_windows: bool) -> dict[str, Any]:
+    rate_hz = recording.rate_hz if math.isfinite(recording.rate_hz) else None
+    summary = analyze_recording(recording.time_us, recording.accel_g, rate_hz=rate_hz, with_windows=with_windows)
+    plain = summary.to_dict()
+    reasons = {**recording.skipped, **plain.pop("skipped")}
+    return {
+        "group": recording.group,
+        "samples": plain.pop("samples"),
+        "skipped": sum(reasons.values()),
+        "skipped_by_reason": reasons,
+        **plain,
+    }
+
+
+def _print(found: list[dict[str, Any]]) -> None:
+    table = Table("group", *SHOWN.values(), "spikes", box=None)
+    for each in found:
+        table.add_row(each["group"] or "-", *(_shown(each[name]) for name in SHOWN), str(len(each["spikes"])))
+    console = Console(highlight=False)
+    console.print(table, soft_wrap=True)
+    for each in found:
+        for reason, rows in each["skipped_by_reason"].items():
+            console.print(f"{each['group'] or 'skipped'}: {rows} rows {reason}")
+
+
+def _shown(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
