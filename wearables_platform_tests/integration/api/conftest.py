@@ -29,13 +29,17 @@ def api_sql_url(servers: TestServers) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def live_address(redis_url: str) -> str:
+    return redis_url.rsplit("/", 1)[0] + f"/{REDIS_DATABASE}"
+
+
 @pytest.fixture
-def live_url(redis_url: str) -> str:
+def live_url(live_address: str) -> str:
     """An empty Redis database."""
-    url = redis_url.rsplit("/", 1)[0] + f"/{REDIS_DATABASE}"
-    with redis.Redis.from_url(url) as connection:
+    with redis.Redis.from_url(live_address) as connection:
         connection.flushdb()
-    return url
+    return live_address
 
 
 @pytest.fixture

@@ -88,9 +88,7 @@ def test_daily_heart_rate_comes_from_the_same_days(caller: Caller, world: World,
     assert (missing["mean_bpm"], missing["readings"], missing["status"]) == (None, 0, "missing")
 
 
-def test_a_cohort_mean_is_the_mean_of_peoples_means_and_small_groups_are_hidden(
-    caller: Caller, world: World
-) -> None:
+def test_a_cohort_mean_is_the_mean_of_peoples_means_and_small_groups_are_hidden(caller: Caller, world: World) -> None:
     world.study("sleep")
     truth = []
     for n in range(5):  # 36 years old in 2026; person n sends n + 1 readings
