@@ -92,10 +92,14 @@ class Outcome:
     provisional: dict[tuple[str, int], tuple] = field(default_factory=dict)
     events: set[tuple] = field(default_factory=set)
     dirty: set[tuple[str, int]] = field(default_factory=set)
-    ledger: dict[str, set[int]] = field(default_factory=dict)
+    ledger: dict[str, set[tuple[str, int, int]]] = field(default_factory=dict)
     gaps: set[tuple] = field(default_factory=set)
     clock_steps: set[tuple] = field(default_factory=set)
     dead: dict[int, str] = field(default_factory=dict)
+
+    def offsets(self, outcome: str) -> set[int]:
+        """Positions with an outcome, for a log of one partition."""
+        return {offset for _, _, offset in self.ledger.get(outcome, set())}
 
     def add(self, harvest: Harvest) -> None:
         for made in harvest.rows:
@@ -111,7 +115,7 @@ class Outcome:
         for step in harvest.clock_steps:
             self.dirty |= {(step.device_id, start) for start in touched_windows(step.start_us, step.end_us)}
         for outcome, spans in harvest.ledger.items():
-            positions = [p for first, end in spans for p in range(first, end)]
+            positions = {(harvest.topic, harvest.partition, p) for first, end in spans for p in range(first, end)}
             self.ledger.setdefault(outcome, set()).update(positions)
         self.gaps |= set(harvest.gaps)
         self.clock_steps |= set(harvest.clock_steps)
@@ -159,6 +163,9 @@ def run_stream(
         outcome.add(partition.take(to_fetch(records, begin, end), now_us))
         if i in resume_at:
             partition = Partition(from_bytes(to_bytes(partition.state)), rules, NoModel())
+    at_end = partition.wait(START_US + 10**9)  # the log is over: what it still held back is let go
+    if at_end is not None:
+        outcome.add(at_end)
     outcome.add(partition.flush(now_us))
     return outcome, partition
 

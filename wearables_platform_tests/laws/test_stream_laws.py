@@ -98,9 +98,9 @@ def test_every_position_has_exactly_one_outcome(data: st.DataObject) -> None:
             )
         )
     stream, _ = run_stream(records, cuts_of(data.draw, len(records)))
-    positions = [p for outcome in stream.ledger.values() for p in outcome]
+    positions = [p for outcome in stream.ledger for p in stream.offsets(outcome)]
     assert sorted(positions) == list(range(len(records)))
-    assert stream.ledger.get("dead_lettered", set()) == set(stream.dead)
+    assert stream.offsets("dead_lettered") == set(stream.dead)
 
 
 def test_a_planted_duplicate_gap_and_late_message_are_each_named() -> None:
@@ -112,7 +112,7 @@ def test_a_planted_duplicate_gap_and_late_message_are_each_named() -> None:
     records = sorted([*sent, late, Record(wall[50], "watch-1", sent[3].payload)], key=lambda record: record.at_us)
     assert lost not in records
     stream, _ = run_stream(records, [10, 33])
-    assert stream.ledger["duplicate"] == {
+    assert stream.offsets("duplicate") == {
         next(i for i, r in enumerate(records) if i > 20 and r.payload == sent[3].payload)
     }
     assert {(gap.first_sequence, gap.last_sequence) for gap in stream.gaps} == {(20, 20), (31, 31)}

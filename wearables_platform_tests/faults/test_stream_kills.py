@@ -1,0 +1,134 @@
+"""kill -9 at every named point: what the stores hold afterwards is what an undisturbed stream writes (F2, F3, F4)."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wearables_platform.domain.time_policy import to_us
+from wearables_platform.signals.features import FEATURE_COLUMNS
+from wearables_platform_tests.servers import StartServer
+from wearables_platform_tests.stream_logs import START_US, Record, message
+from wearables_platform_tests.stream_rig import POINTS, StreamRig, expected_outcome
+
+pytestmark = [pytest.mark.integration, pytest.mark.kafka, pytest.mark.sql, pytest.mark.redis]
+
+SPAN_US = 500_000
+
+
+@pytest.fixture
+def rig(start_server: StartServer, own_sql_url: str, tmp_path: Path) -> Iterator[StreamRig]:
+    made = StreamRig(start_server("kafka").url, own_sql_url, start_server("redis").url, tmp_path / "run")
+    made.make_topics()
+    yield made
+    made.kill()
+
+
+def faulty_log(seed: int, devices: int = 4, messages: int = 80) -> list[Record]:
+    """A log with duplicates, gaps, late messages, a reboot, a forged id and bytes that are no message."""
+    random = np.random.default_rng(seed)
+    records: list[Record] = []
+    for d in range(devices):
+        device_id = f"watch-{seed}-{d}"
+        for i in range(messages):
+            boot, sequence = (1, i) if i < messages // 2 else (2, i - messages // 2)
+            at_us = START_US + i * SPAN_US + d * 1_000
+            payload = message(device_id, boot, sequence, at_us, i * SPAN_US, seed=seed * 100 + d)
+            fate = random.choice(["fine"] * 17 + ["lost", "twice", "late"])
+            if fate != "lost":
+                records.append(Record(at_us + (6_000_000 if fate == "late" else 0), device_id, payload))
+            if fate == "twice":
+                records.append(Record(at_us + 1_500_000, device_id, payload))
+        records.append(Record(START_US + 9 * SPAN_US, device_id, b"\x00 no message"))
+        records.append(Record(START_US + 8 * SPAN_US, device_id, message("someone-else", 1, 0, START_US, 0)))
+    return sorted(records, key=lambda record: record.at_us)
+
+
+def assert_stores_become_as_undisturbed(rig: StreamRig, records: int) -> None:
+    expected = expected_outcome(rig)
+    rig.wait_until(lambda: rig.positions_read() == records)
+    finals = "SELECT count(*) AS n FROM telemetry.window_features WHERE NOT provisional"
+    rig.wait_until(lambda: rig.rows(finals)[0][0] >= len(expected.final))
+    assert rig.stop() == 0
+    ledger = rig.ledger()
+    positions = [(*log, p) for by_log in ledger.values() for log, found in by_log.items() for p in found]
+    assert len(positions) == len(set(positions)) == records
+    sizes = {outcome: sum(map(len, by_log.values())) for outcome, by_log in ledger.items()}
+    assert sizes == {outcome: len(found) for outcome, found in expected.ledger.items()}
+    names = ", ".join(column.name for column in FEATURE_COLUMNS)
+    stored = rig.rows(f"SELECT device_id, window_start, {names} FROM telemetry.window_features WHERE NOT provisional")
+    found = {(row[0], to_us(row[1])): _bits(row[2:]) for row in stored}
+    assert found == expected.final
+    gaps = rig.rows("SELECT device_id, boot_id, first_sequence, last_sequence FROM quality.gaps")
+    assert set(gaps) == {(g.device_id, f"{g.boot:016x}", g.first_sequence, g.last_sequence) for g in expected.gaps}
+    dirty = rig.rows("SELECT DISTINCT device_id, window_start FROM quality.dirty_windows")
+    assert {(device_id, to_us(start)) for device_id, start in dirty} == expected.dirty
+
+
+def _bits(values: tuple[object, ...]) -> tuple[bytes, ...]:
+    return tuple(
+        np.array(np.nan if value is None else value, column.dtype).tobytes()
+        for column, value in zip(FEATURE_COLUMNS, values, strict=True)
+    )
+
+
+def test_a_kill_at_each_named_point_changes_nothing(rig: StreamRig) -> None:
+    records = faulty_log(7, messages=120)
+    pieces = np.array_split(np.arange(len(records)), len(POINTS) + 1)
+    for point, piece in zip(sorted(POINTS), pieces, strict=False):
+        rig.send([records[i] for i in piece])
+        rig.start((point, 2))
+        assert rig.wait() == -signal.SIGKILL, point
+    rig.send([records[i] for i in pieces[-1]])
+    rig.start()
+    assert_stores_become_as_undisturbed(rig, len(records))
+
+
+def test_a_kill_in_the_first_epoch_skips_nothing(rig: StreamRig) -> None:
+    records = faulty_log(8, devices=2)
+    rig.send(records)
+    rig.start(("after_decode", 1))
+    assert rig.wait() == -signal.SIGKILL
+    rig.start()
+    assert_stores_become_as_undisturbed(rig, len(records))
+
+
+def test_without_its_recovery_store_the_stream_reads_again_and_changes_nothing(rig: StreamRig) -> None:
+    records = faulty_log(9, devices=2)
+    rig.send(records)
+    rig.start()
+    rig.wait_until(lambda: rig.positions_read() == len(records))
+    assert rig.stop() == 0
+    shutil.rmtree(rig.run_dir / "stream")
+    rig.send(more := faulty_log(10, devices=1))
+    rig.start()
+    assert_stores_become_as_undisturbed(rig, len(records) + len(more))
+
+
+def test_another_log_under_the_same_names_is_refused_with_one_line(rig: StreamRig, start_server: StartServer) -> None:
+    rig.send(records := faulty_log(12, devices=1))
+    rig.start()
+    rig.wait_until(lambda: rig.positions_read() == len(records))
+    assert rig.stop() == 0
+    note = rig.run_dir / "stream" / "recovery" / "incarnation.json"
+    note.write_text(note.read_text().replace('"partitions": 2', '"partitions": 8'))
+    rig.start()
+    assert rig.wait() != 0
+    assert "belongs to another log (partitions differ)" in rig.log()
+
+
+def test_an_offset_the_log_does_not_hold_is_refused(rig: StreamRig, start_server: StartServer) -> None:
+    rig.send(records := faulty_log(13, devices=1))
+    rig.start()
+    rig.wait_until(lambda: rig.positions_read() == len(records))
+    assert rig.stop() == 0
+    empty = StreamRig(start_server("kafka").url, rig.sql_url, rig.redis_url, rig.run_dir)
+    empty.make_topics()
+    empty.start()
+    assert empty.wait() != 0
+    assert "is not in the log, which holds 0 to 0" in empty.log() or "belongs to another log" in empty.log()
