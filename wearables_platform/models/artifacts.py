@@ -1,7 +1,7 @@
 """A model file: a skops archive (no pickle) with a description of ours in front, byte-equal for equal models.
 
 `read_artifact` trusts nothing: size, digest and description are checked before anything is built, every type in the
-archive must be on a list of seven, and the forest's nodes are checked before a row meets them.
+archive must be on a short list, and the forest's nodes are checked before a row meets them.
 """
 
 from __future__ import annotations

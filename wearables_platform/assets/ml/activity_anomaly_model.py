@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from wearables_platform.assets.ml.training_set import MODEL
+from wearables_platform.assets.report import OWNERS, RETRIES, terminal_errors_end_the_step
 from wearables_platform.resources import LakeResource, ModelSigningResource, SqlResource
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ class ForestConfig(dg.Config):
     group_name="ml",
     deps=["training_set"],
     kinds={"scikitlearn"},
-    owners=["team:models"],
+    owners=OWNERS,
     code_version="1",
+    retry_policy=RETRIES,
     description=(
         "An isolation forest over one-second window features, trained without the held-out people and judged person "
         "by person. Registered as a candidate; the same training set again gives the version that is there already."
@@ -50,12 +52,11 @@ def activity_anomaly_model(
     from wearables_platform.models.train import ForestParams
 
     opened = lake.open()
-    windows = training_files.load_current(opened, MODEL).training_set
-    with sql.open() as client:
+    with terminal_errors_end_the_step(), sql.open() as client:
         trained = train_candidate(
             opened,
             ModelRegistry(client, model_signing.read()),
-            windows,
+            training_files.load_current(opened, MODEL).training_set,
             name=MODEL,
             params=ForestParams(**config.model_dump()),
             trained_at=datetime.now(UTC),

@@ -7,6 +7,7 @@ import dagster as dg
 
 from wearables_platform.assets.ml.activity_anomaly_model import reload_check
 from wearables_platform.assets.ml.training_set import MODEL
+from wearables_platform.assets.report import OWNERS, RETRIES, terminal_errors_end_the_step
 from wearables_platform.resources import KafkaResource, LakeResource, ModelSigningResource, SqlResource
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ class PublishConfig(dg.Config):
     group_name="ml",
     deps=["activity_anomaly_model"],
     kinds={"kafka", "postgres"},
-    owners=["team:models"],
+    owners=OWNERS,
     code_version="1",
+    retry_policy=RETRIES,
     description=(
         "The gate and the release: the newest candidate replaces the version in force only if it is no worse on "
         "held-out people neither has seen; then the registry row is signed and wearables.models.v1 tells the stream."
@@ -58,7 +60,7 @@ def published_model(
     from wearables_platform.models.registry import ModelRegistry
     from wearables_platform.models.releases import ReleaseLog
 
-    with sql.open() as client:
+    with terminal_errors_end_the_step(), sql.open() as client:
         registry = ModelRegistry(client, model_signing.read())
         published = publish_candidate(
             lake.open(),

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from wearables_platform.assets.report import OWNERS, RETRIES, terminal_errors_end_the_step
 from wearables_platform.resources import LakeResource, ModelSigningResource, SqlResource
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ class TrainingSetConfig(dg.Config):
         dg.AssetDep("spike_events", partition_mapping=dg.AllPartitionMapping()),
     ],
     kinds={"parquet", "numpy"},
-    owners=["team:models"],
+    owners=OWNERS,
     code_version="1",
+    retry_policy=RETRIES,
     description=(
         "Clean one-second windows of known wearers, with those marked in which a spike event starts, and with the "
         "people set apart on whom every version is judged. Named after its content, kept for every version's lineage."
@@ -54,9 +56,9 @@ def training_set(
 
     opened = lake.open()
     days = chosen_days(opened.partitions(WINDOWS_DATASET), config)
-    with sql.open() as client:
+    with terminal_errors_end_the_step(), sql.open() as client:
         wears = ModelRegistry(client, model_signing.read()).wears()
-    stored = training_files.store(opened, MODEL, gather(opened, days, wears))
+        stored = training_files.store(opened, MODEL, gather(opened, days, wears))
     return dg.MaterializeResult(metadata=_metadata(stored, opened.address(stored.path)), check_results=[_check(stored)])
 
 
