@@ -10,11 +10,12 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
+from wearables_platform.errors import ConfigError
 from wearables_platform.local.failures import ExitCode, StartError
 from wearables_platform.local.keeper import Keeper
 from wearables_platform.local.layout import RunDirectory
 from wearables_platform.local.limits import limits_of
-from wearables_platform.local.plan import Plan
+from wearables_platform.local.plan import Plan, UpOptions
 from wearables_platform.local.running import log_tail
 from wearables_platform.settings import default_run_dir
 
@@ -31,6 +32,9 @@ def up(
     detach: bool = typer.Option(False, "--detach", help="Return once everything is up; `wearables down` ends it."),
     servers_only: bool = typer.Option(False, "--servers-only", help="Start the servers and none of our processes."),
     fresh: bool = typer.Option(False, "--fresh", help="Forget everything the embedded servers kept, first."),
+    replace: list[str] = typer.Option(
+        [], "--replace", hidden=True, help="PROCESS=MODULE: run a module in a process's place (planted faults)."
+    ),
 ) -> None:
     """Start the servers and processes and keep them running until Ctrl-C.
 
@@ -38,12 +42,22 @@ def up(
     not become healthy; 8 the in-memory Kafka died; 9 already running.
     """
     run = RunDirectory(default_run_dir())
+    options = UpOptions(servers_only, fresh, dict(parse_replacement(text) for text in replace))
     if detach:
-        start_detached(run, servers_only=servers_only, fresh=fresh)
+        start_detached(run, options)
         return
     console = Console(stderr=False, highlight=False)
     keeper = Keeper(run, lambda line: console.print(line, soft_wrap=True))
-    keeper.run(with_processes=not servers_only, fresh=fresh, on_ready=lambda plan: print_summary(console, run, plan))
+    keeper.run(options, lambda plan: print_summary(console, run, plan))
+
+
+def parse_replacement(text: str) -> tuple[str, str]:
+    """Read ``PROCESS=MODULE``."""
+    name, separator, module = text.partition("=")
+    if not (name and separator and module):
+        msg = f"--replace wants PROCESS=MODULE, not {text!r}"
+        raise ConfigError(msg)
+    return name, module
 
 
 def print_summary(console: Console, run: RunDirectory, plan: Plan) -> None:
@@ -60,17 +74,18 @@ def print_summary(console: Console, run: RunDirectory, plan: Plan) -> None:
     console.print(f"up; logs in {run.logs}, Ctrl-C or `wearables down` ends it", soft_wrap=True)
 
 
-def start_detached(run: RunDirectory, *, servers_only: bool = False, fresh: bool = False) -> None:
+def start_detached(run: RunDirectory, options: UpOptions) -> None:
     """Start an instance in the background and return once it is ready."""
     run.root.mkdir(parents=True, exist_ok=True)
     if run.is_held():
         msg = f"an instance is already running in {run.root}: end it with `wearables down`"
         raise StartError(msg, ExitCode.ALREADY_RUNNING)
-    options = ["--servers-only"] * servers_only + ["--fresh"] * fresh
+    words = ["--servers-only"] * options.servers_only + ["--fresh"] * options.fresh
+    words += [f"--replace={name}={module}" for name, module in options.replaced.items()]
     log_file = run.root / "up.log"
     with log_file.open("wb") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "wearables_platform.cli", "up", *options],
+            [sys.executable, "-m", "wearables_platform.cli", "up", *words],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

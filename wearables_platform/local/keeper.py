@@ -19,7 +19,7 @@ from types import FrameType
 from wearables_platform.local import descendants, tether
 from wearables_platform.local.files import write_atomically
 from wearables_platform.local.layout import RunDirectory
-from wearables_platform.local.plan import Plan, dagster_files, make_plan, render_runtime_file
+from wearables_platform.local.plan import Plan, UpOptions, dagster_files, make_plan, render_runtime_file
 from wearables_platform.local.spec import tethered
 from wearables_platform.local.starting import Part, Report, check_kafka, start_in_order
 from wearables_platform.local.supervisor import Program, Supervisor, end_previous
@@ -44,15 +44,15 @@ class Keeper:
         self._plan: Plan | None = None
         self._pids: dict[str, int] = {}
 
-    def run(self, *, with_processes: bool = True, fresh: bool = False, on_ready: Callable[[Plan], None]) -> None:
+    def run(self, options: UpOptions, on_ready: Callable[[Plan], None]) -> None:
         """Run until asked to stop; raises `StartError` when it cannot start or cannot go on."""
         self._run.root.mkdir(parents=True, exist_ok=True)
         lock = self._run.hold()
         tether.adopt_orphans()
         try:
             with stop_signals():
-                self._prepare_directory(fresh=fresh)
-                self._start_and_watch(with_processes=with_processes, on_ready=on_ready)
+                self._prepare_directory(fresh=options.fresh)
+                self._start_and_watch(options, on_ready)
         except StopRequested:
             self._report("stopping")
         finally:
@@ -68,9 +68,9 @@ class Keeper:
             self._run.secrets_file.unlink(missing_ok=True)
         self._run.create()
 
-    def _start_and_watch(self, *, with_processes: bool, on_ready: Callable[[Plan], None]) -> None:
+    def _start_and_watch(self, options: UpOptions, on_ready: Callable[[Plan], None]) -> None:
         settings = load_settings(run_dir=self._run.root)
-        plan = self._plan = make_plan(settings, self._run, with_processes=with_processes)
+        plan = self._plan = make_plan(settings, self._run, options)
         self._write_files(plan)
         supervisor = Supervisor.launch(self._run, self._programs(plan), Path.cwd())
         try:
@@ -89,7 +89,7 @@ class Keeper:
     def _write_files(self, plan: Plan) -> None:
         write_atomically(self._run.runtime_file, render_runtime_file(plan.runtime))
         for process in plan.processes:
-            if process.name == "dagster-code" and process.address:
+            if process.name == "dagster-code":
                 home = self._run.dagster_home
                 for path, content in dagster_files(home, *process.address).items():
                     write_atomically(path, content)

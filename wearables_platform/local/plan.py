@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from wearables_platform.local.choice import CHOSEN_BY_URL
 from wearables_platform.local.layout import RunDirectory
 from wearables_platform.local.ports import choose_ports
-from wearables_platform.local.processes import HEALTH_PORT, ProcessSpec, process_specs
+from wearables_platform.local.processes import HEALTH_PORT, ProcessSpec, process_specs, with_replacements
 from wearables_platform.local.secrets_store import instance_secrets
 from wearables_platform.local.servers import SERVER_NAMES, URL_SETTING, Place, server_spec
 from wearables_platform.local.spec import ServerSpec
@@ -49,6 +49,15 @@ load_from:
 
 
 @dataclass(frozen=True)
+class UpOptions:
+    """What whoever starts an instance may ask for."""
+
+    servers_only: bool = False
+    fresh: bool = False
+    replaced: Mapping[str, str] = field(default_factory=dict)  # process to the module run in its place
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything decided before anything starts."""
 
@@ -73,7 +82,7 @@ class Plan:
         ]
 
 
-def make_plan(settings: Settings, run: RunDirectory, *, with_processes: bool = True) -> Plan:
+def make_plan(settings: Settings, run: RunDirectory, options: UpOptions) -> Plan:
     """Decide what to start; initialises the servers' files, starts nothing."""
     given = tuple(name for name in SERVER_NAMES if getattr(settings, URL_SETTING[name]) is not None)
     embedded = tuple(name for name in SERVER_NAMES if name not in given)
@@ -86,7 +95,8 @@ def make_plan(settings: Settings, run: RunDirectory, *, with_processes: bool = T
         )
         for name in embedded
     )
-    processes = process_specs(run, settings.bind_host, ports) if with_processes else []
+    processes = [] if options.servers_only else process_specs(run, settings.bind_host, ports)
+    processes = with_replacements(processes, options.replaced)
     runtime = _runtime_settings(settings, run, servers, ports, secrets)
     return Plan(servers, given, tuple(processes), runtime)
 

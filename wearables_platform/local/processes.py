@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from wearables_platform.errors import ConfigError
 from wearables_platform.local import probes
 from wearables_platform.local.layout import RunDirectory
 from wearables_platform.local.probes import Address
@@ -102,4 +103,16 @@ def _dagster_processes(run: RunDirectory, host: str, ports: Mapping[str, int]) -
             probes.dagster_daemon,
             env=home,
         ),
+    ]
+
+
+def with_replacements(specs: Sequence[ProcessSpec], modules: Mapping[str, str]) -> list[ProcessSpec]:
+    """Run another module in a process's place: how faults are planted without a branch in production code."""
+    unknown = sorted(modules.keys() - {spec.name for spec in specs})
+    if unknown:
+        msg = f"no process called {', '.join(unknown)} to replace"
+        raise ConfigError(msg)
+    return [
+        replace(spec, argv=(sys.executable, "-m", modules[spec.name])) if spec.name in modules else spec
+        for spec in specs
     ]

@@ -22,7 +22,7 @@ from wearables_platform.local.layout import RunDirectory
 from wearables_platform.local.limits import LIMITS
 from wearables_platform.local.plan import render_runtime_file
 from wearables_platform.local.ports import check_port_is_free, choose_ports
-from wearables_platform.local.processes import ENTRY_POINTS, NEEDS, process_specs
+from wearables_platform.local.processes import ENTRY_POINTS, NEEDS, ProcessSpec, process_specs, with_replacements
 from wearables_platform.local.servers import SERVER_NAMES
 from wearables_platform.local.stages import refusals_of, stages_of
 from wearables_platform.local.supervisor import Program, render_configuration
@@ -127,6 +127,17 @@ def test_every_process_has_its_entry_its_needs_and_a_way_to_tell_that_it_is_well
     assert ENTRY_POINTS.keys() <= specs.keys()
     known = {*SERVER_NAMES, *specs}
     assert all(set(spec.needs) <= known for spec in specs.values())
+
+
+def test_a_planted_fault_runs_in_the_place_of_one_process_only(tmp_path: Path) -> None:
+    spec = ProcessSpec("archive", ("python", "real"), ("kafka",), ("127.0.0.1", 1))
+    other = ProcessSpec("bridge", ("python", "real"), (), ("127.0.0.1", 2))
+    replaced, kept = with_replacements([spec, other], {"archive": "some.fault"})
+    assert replaced.argv[1:] == ("-m", "some.fault")
+    assert (replaced.needs, replaced.address) == (spec.needs, spec.address)
+    assert kept == other
+    with pytest.raises(ConfigError, match="archiv"):
+        with_replacements([spec], {"archiv": "some.fault"})
 
 
 def test_percent_signs_do_not_reach_the_supervisors_own_expansion(tmp_path: Path) -> None:
