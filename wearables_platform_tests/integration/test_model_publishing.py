@@ -17,6 +17,7 @@ from wearables_platform.clients.sql import SqlClient
 from wearables_platform.domain.time_policy import from_us, to_us
 from wearables_platform.errors import ModelRefused, StoreUnavailable
 from wearables_platform.models import training_files
+from wearables_platform.models.in_force import load_timeline
 from wearables_platform.models.predict import ModelTimeline, load_scorer
 from wearables_platform.models.publishing import Published, Trained, publish_candidate, train_candidate
 from wearables_platform.models.registry import ModelRegistry
@@ -176,6 +177,21 @@ def test_a_better_model_takes_over_from_its_own_instant(place: Place) -> None:
     assert place.log.all() == releases
     states = {one.version: one.state for one in place.registry.versions(ACTIVITY_ANOMALY)}
     assert states == {first.version: "retired", second.row.version: "published"}
+
+
+def test_batch_scores_by_every_version_it_can_load_and_names_the_others(place: Place) -> None:
+    place.train(draw_training_set(1), WEAK)
+    first = place.publish().row
+    place.train(draw_training_set(1))
+    second = place.publish().row
+    assert first is not None
+    assert second is not None
+    timeline, refusals = load_timeline(place.lake, place.registry, ACTIVITY_ANOMALY)
+    assert ([scorer.version for scorer in timeline.scorers], refusals) == ([first.version, second.version], {})
+    place.lake.put(first.lake_path, b"damaged")
+    timeline, refusals = load_timeline(place.lake, place.registry, ACTIVITY_ANOMALY)
+    assert [scorer.version for scorer in timeline.scorers] == [second.version]
+    assert refusals[first.version].startswith("wrong_sha256")
 
 
 def test_an_effective_instant_may_be_asked_for(place: Place) -> None:
