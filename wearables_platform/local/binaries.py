@@ -18,7 +18,8 @@ def on_path(name: str) -> Path | None:
     found = shutil.which(name)
     if found is None or Path(found).resolve().is_relative_to(Path(sys.prefix).resolve()):
         return None
-    return Path(found).resolve()
+    # Not resolved: Debian's redis-server is a link to a program that goes by the name it was called.
+    return Path(found).absolute()
 
 
 def in_wheel(module: str, relative: str) -> Path | None:

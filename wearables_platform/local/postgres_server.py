@@ -46,7 +46,7 @@ def postgres_spec(
     choice = choose("postgres", prefer_embedded=prefer_embedded)
     assert choice.binary is not None
     state = privileges.state_directory(directory, identity)
-    home = privileges.readable_copy(choice.binary.parents[1], identity, state)
+    home = privileges.readable_copy(choice.binary.resolve().parents[1], identity, state)
     postgres = home / "bin" / "postgres"
     data = state / "data"
     _refuse_other_major(data, choice.version)
