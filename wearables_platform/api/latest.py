@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -93,8 +94,8 @@ def recent_anomaly(entry_id: str, event: Mapping[str, Any]) -> RecentAnomaly:
         device_id=event["device_id"],
         kind=event["kind"],
         started_at=_instant(event.get("start_us")),
-        duration_ms=event.get("duration_ms"),
-        peak_g=event.get("peak_g"),
+        duration_ms=_finite(event.get("duration_ms")),
+        peak_g=_finite(event.get("peak_g")),
         severity=event.get("severity"),
     )
 
@@ -161,10 +162,12 @@ def _whole(raw: RawLatest, name: str) -> int | None:
 
 
 def _real(raw: RawLatest, name: str) -> float | None:
-    if not raw.get(name):
-        return None
-    value = float(raw[name])
-    return value if value == value else None  # noqa: PLR0124 - only NaN differs from itself, and JSON has none
+    return _finite(float(raw[name])) if raw.get(name) else None
+
+
+def _finite(value: float | None) -> float | None:
+    # JSON knows neither NaN nor infinity.
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _flag(raw: RawLatest, name: str) -> bool | None:

@@ -8,6 +8,7 @@ a reader who does not keep up is cut off by the socket's time-out, never buffere
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
@@ -132,7 +133,7 @@ class LiveStream:
         yield _frame("anomalies", {"items": items}, event_id=self.last_anomaly_id)
 
     def _trace_frames(self, device_id: str) -> Iterator[bytes]:
-        points = self.fleet.source.trace(device_id, self._trace_us)
+        points = [point for point in self.fleet.source.trace(device_id, self._trace_us) if math.isfinite(point[1])]
         if not points:
             return
         first = self._trace_us < 0

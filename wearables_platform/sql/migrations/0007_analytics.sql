@@ -22,7 +22,7 @@ FROM registry.devices d
 LEFT JOIN registry.assignments a ON a.device_id = d.device_id AND a.valid_to = 'infinity'
 LEFT JOIN registry.participants p USING (participant_id);
 COMMENT ON VIEW analytics.devices_v1 IS 'Enrolled devices and the participant wearing each now.';
-COMMENT ON COLUMN analytics.devices_v1.device_id IS 'Device, by its enrolled id; [A-Za-z0-9_-], no unit.';
+COMMENT ON COLUMN analytics.devices_v1.device_id IS 'Device, by its enrolled id; no unit.';
 COMMENT ON COLUMN analytics.devices_v1.device_model IS 'Make and model as enrolled; no unit.';
 COMMENT ON COLUMN analytics.devices_v1.registered_at IS 'When the device was enrolled; UTC instant.';
 COMMENT ON COLUMN analytics.devices_v1.enabled IS 'False once the device may no longer send; boolean.';
@@ -44,7 +44,7 @@ SELECT h.device_id, a.participant_id, h.time, h.bpm AS heart_rate_bpm, h.revisio
 FROM telemetry.heart_rate h
 LEFT JOIN registry.assignments a ON a.device_id = h.device_id AND h.time >= a.valid_from AND h.time < a.valid_to;
 COMMENT ON VIEW analytics.heart_rate_v1 IS 'Clean heart-rate readings, with who wore the device at that time.';
-COMMENT ON COLUMN analytics.heart_rate_v1.device_id IS 'Device, by its enrolled id; [A-Za-z0-9_-], no unit.';
+COMMENT ON COLUMN analytics.heart_rate_v1.device_id IS 'Device, by its enrolled id; no unit.';
 COMMENT ON COLUMN analytics.heart_rate_v1.participant_id IS 'Pseudonym of who wore the device then, NULL where nobody was; no unit.';
 COMMENT ON COLUMN analytics.heart_rate_v1.time IS 'When it was measured; UTC instant.';
 COMMENT ON COLUMN analytics.heart_rate_v1.heart_rate_bpm IS 'Heart rate; beats per minute.';
@@ -56,7 +56,7 @@ SELECT s.device_id, a.participant_id, s.start_time, s.end_time, s.step_count, s.
 FROM telemetry.steps s
 LEFT JOIN registry.assignments a ON a.device_id = s.device_id AND s.start_time >= a.valid_from AND s.start_time < a.valid_to;
 COMMENT ON VIEW analytics.steps_v1 IS 'Clean step counts per reported span, with who wore the device at its start.';
-COMMENT ON COLUMN analytics.steps_v1.device_id IS 'Device, by its enrolled id; [A-Za-z0-9_-], no unit.';
+COMMENT ON COLUMN analytics.steps_v1.device_id IS 'Device, by its enrolled id; no unit.';
 COMMENT ON COLUMN analytics.steps_v1.participant_id IS 'Pseudonym of who wore the device then, NULL where nobody was; no unit.';
 COMMENT ON COLUMN analytics.steps_v1.start_time IS 'Start of the span; UTC instant.';
 COMMENT ON COLUMN analytics.steps_v1.end_time IS 'End of the span, exclusive; UTC instant.';
@@ -72,7 +72,7 @@ SELECT f.device_id, f.window_start, f.n_samples, f.rate_hz, f.coverage, f.vm_mea
        f.provisional, f.revision, f.origin
 FROM telemetry.window_features f;
 COMMENT ON VIEW analytics.window_features_v1 IS 'Features of acceleration, one row per device and UTC second.';
-COMMENT ON COLUMN analytics.window_features_v1.device_id IS 'Device, by its enrolled id; [A-Za-z0-9_-], no unit.';
+COMMENT ON COLUMN analytics.window_features_v1.device_id IS 'Device, by its enrolled id; no unit.';
 COMMENT ON COLUMN analytics.window_features_v1.window_start IS 'Start of the window of one second, aligned to UTC seconds; UTC instant.';
 COMMENT ON COLUMN analytics.window_features_v1.n_samples IS 'Samples in the window; count.';
 COMMENT ON COLUMN analytics.window_features_v1.rate_hz IS 'Sampling rate of the samples; Hz.';
@@ -98,7 +98,7 @@ COMMENT ON COLUMN analytics.window_features_v1.glitches IS 'Samples replaced by 
 COMMENT ON COLUMN analytics.window_features_v1.clipped IS 'Samples at the end of the sensor''s range; count.';
 COMMENT ON COLUMN analytics.window_features_v1.peak_raw_g IS 'Largest vector magnitude at the sensor''s rate, before glitch removal; g.';
 COMMENT ON COLUMN analytics.window_features_v1.peak_g IS 'Largest vector magnitude at the sensor''s rate, after glitch removal; g.';
-COMMENT ON COLUMN analytics.window_features_v1.flags IS 'Quality flags, one bit each (see the quality flags); bit set.';
+COMMENT ON COLUMN analytics.window_features_v1.flags IS 'Quality flags, one bit each, listed in the SQL reference; bit set.';
 COMMENT ON COLUMN analytics.window_features_v1.anomaly_score IS 'Score of the model, higher is stranger; no unit.';
 COMMENT ON COLUMN analytics.window_features_v1.model_version IS 'Version of the model that scored the window, NULL where none was in force; no unit.';
 COMMENT ON COLUMN analytics.window_features_v1.feature_version IS 'Version of the feature definitions; no unit.';
@@ -112,7 +112,7 @@ SELECT a.device_id, a.kind, a.window_start, a.started_at, a.ended_at, a.duration
        a.revision, a.origin
 FROM telemetry.anomalies a;
 COMMENT ON VIEW analytics.anomalies_v1 IS 'Events found in the signals, one row each.';
-COMMENT ON COLUMN analytics.anomalies_v1.device_id IS 'Device, by its enrolled id; [A-Za-z0-9_-], no unit.';
+COMMENT ON COLUMN analytics.anomalies_v1.device_id IS 'Device, by its enrolled id; no unit.';
 COMMENT ON COLUMN analytics.anomalies_v1.kind IS 'What was found, such as spike; no unit.';
 COMMENT ON COLUMN analytics.anomalies_v1.window_start IS 'Window in which it began; UTC instant.';
 COMMENT ON COLUMN analytics.anomalies_v1.started_at IS 'First sample of the event; UTC instant.';
@@ -158,7 +158,7 @@ SELECT h.device_id, h.hour_start, h.windows, h.coverage, h.enmo_mean_mg, h.mad_m
        h.light_s, h.moderate_s, h.vigorous_s, h.cut_points, h.revision, h.origin
 FROM telemetry.hourly_activity h;
 COMMENT ON VIEW analytics.hourly_activity_v1 IS 'Activity per device and UTC hour.';
-COMMENT ON COLUMN analytics.hourly_activity_v1.device_id IS 'Device, by its enrolled id; [A-Za-z0-9_-], no unit.';
+COMMENT ON COLUMN analytics.hourly_activity_v1.device_id IS 'Device, by its enrolled id; no unit.';
 COMMENT ON COLUMN analytics.hourly_activity_v1.hour_start IS 'Start of the hour; UTC instant.';
 COMMENT ON COLUMN analytics.hourly_activity_v1.windows IS 'Windows of one second that have data; count.';
 COMMENT ON COLUMN analytics.hourly_activity_v1.coverage IS 'Share of the hour that has data, 0 to 1; fraction.';
@@ -202,7 +202,7 @@ CREATE VIEW analytics.gaps_v1 WITH (security_barrier) AS
 SELECT g.device_id, g.boot_id, g.first_sequence, g.last_sequence, g.after_time, g.before_time, g.detected_append_time
 FROM quality.gaps g;
 COMMENT ON VIEW analytics.gaps_v1 IS 'Messages that never came: a jump of the sequence that stayed open longer than the reorder hold.';
-COMMENT ON COLUMN analytics.gaps_v1.device_id IS 'Device, by its enrolled id; [A-Za-z0-9_-], no unit.';
+COMMENT ON COLUMN analytics.gaps_v1.device_id IS 'Device, by its enrolled id; no unit.';
 COMMENT ON COLUMN analytics.gaps_v1.boot_id IS 'One run of the client for one message type, 16 hex digits; no unit.';
 COMMENT ON COLUMN analytics.gaps_v1.first_sequence IS 'First missing message; sequence number.';
 COMMENT ON COLUMN analytics.gaps_v1.last_sequence IS 'Last missing message; sequence number.';
@@ -214,7 +214,7 @@ CREATE VIEW analytics.dirty_windows_v1 WITH (security_barrier) AS
 SELECT w.device_id, w.window_start, w.cause, w.message_id, w.noticed_append_time, w.resolved_revision
 FROM quality.dirty_windows w;
 COMMENT ON VIEW analytics.dirty_windows_v1 IS 'Windows whose live row may differ from what all the data say, and whether they have been recomputed.';
-COMMENT ON COLUMN analytics.dirty_windows_v1.device_id IS 'Device, by its enrolled id; [A-Za-z0-9_-], no unit.';
+COMMENT ON COLUMN analytics.dirty_windows_v1.device_id IS 'Device, by its enrolled id; no unit.';
 COMMENT ON COLUMN analytics.dirty_windows_v1.window_start IS 'Start of the window; UTC instant.';
 COMMENT ON COLUMN analytics.dirty_windows_v1.cause IS 'late, overlap, too_old, quarantined or clock_step; no unit.';
 COMMENT ON COLUMN analytics.dirty_windows_v1.message_id IS 'Message that made it dirty; no unit.';
@@ -225,7 +225,7 @@ CREATE VIEW analytics.clock_steps_v1 WITH (security_barrier) AS
 SELECT c.device_id, c.boot_id, c.sequence, c.at_time, c.step_ms
 FROM quality.clock_steps c;
 COMMENT ON VIEW analytics.clock_steps_v1 IS 'Where a device''s wall clock jumped inside one run of its client.';
-COMMENT ON COLUMN analytics.clock_steps_v1.device_id IS 'Device, by its enrolled id; [A-Za-z0-9_-], no unit.';
+COMMENT ON COLUMN analytics.clock_steps_v1.device_id IS 'Device, by its enrolled id; no unit.';
 COMMENT ON COLUMN analytics.clock_steps_v1.boot_id IS 'One run of the client for one message type, 16 hex digits; no unit.';
 COMMENT ON COLUMN analytics.clock_steps_v1.sequence IS 'First message after the jump; sequence number.';
 COMMENT ON COLUMN analytics.clock_steps_v1.at_time IS 'Event time of that message; UTC instant.';
@@ -238,7 +238,7 @@ COMMENT ON VIEW analytics.rejected_readings_v1 IS 'Readings the cleaning rules d
 COMMENT ON COLUMN analytics.rejected_readings_v1.quantity IS 'What was measured: heart_rate or steps; no unit.';
 COMMENT ON COLUMN analytics.rejected_readings_v1.message_id IS 'Message that carried it; no unit.';
 COMMENT ON COLUMN analytics.rejected_readings_v1.reading_number IS 'Its place in that message, from 0; no unit.';
-COMMENT ON COLUMN analytics.rejected_readings_v1.device_id IS 'Device, by its enrolled id; [A-Za-z0-9_-], no unit.';
+COMMENT ON COLUMN analytics.rejected_readings_v1.device_id IS 'Device, by its enrolled id; no unit.';
 COMMENT ON COLUMN analytics.rejected_readings_v1.time IS 'When it was measured; UTC instant.';
 COMMENT ON COLUMN analytics.rejected_readings_v1.value IS 'The rejected value; beats per minute or steps, by quantity.';
 COMMENT ON COLUMN analytics.rejected_readings_v1.rule IS 'Name of the rule that said no; no unit.';

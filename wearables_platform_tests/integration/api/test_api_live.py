@@ -117,6 +117,14 @@ def test_a_reader_who_comes_back_gets_the_events_missed_and_no_other(live: Lates
     assert [item["device_id"] for item in missed["items"]] == ["d2", "d1"]
 
 
+def test_values_json_does_not_know_are_left_out(live: LatestWriter, live_url: str) -> None:
+    live.add_anomalies({"e": {"device_id": "d0", "kind": "spike", "start_us": NOW_US, "peak_g": float("nan")}})
+    _moved(live, "d0", NOW_US, (NOW_US - 40_000, float("nan")), (NOW_US, 1.0))
+    reader = Reader(live_url, device_id="d0")
+    assert reader.until("anomalies")[1]["items"][0]["peak_g"] is None
+    assert reader.until("trace")[1]["points"] == [[NOW_US, 1.0]]
+
+
 def test_the_platform_is_told_at_the_start_and_now_and_then(live_url: str) -> None:
     reader = Reader(live_url)
     for _ in range(2):
