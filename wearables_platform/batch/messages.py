@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -204,38 +205,84 @@ def _text_keys(positions: Mapping[int, int]) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class ArchiveDifference:
-    """Identities only the archive holds at the recorded cut, and identities only the lake holds."""
+    """Identities only the archive holds at the recorded cut, only the lake holds, or the lake holds twice."""
 
     only_archive: tuple[str, ...]
     only_lake: tuple[str, ...]
+    repeated: tuple[str, ...]
     compared: int
 
 
-def compare_with_archive(archive: DocumentStore, lake: Lake, channel: Channel, day: str) -> ArchiveDifference:
-    """Compare a raw partition with the archive, identity by identity, at the cut its manifest records."""
-    manifest = lake.manifest(raw_dataset(channel), day)
-    cut = {} if manifest is None else {int(p): us for p, us in manifest.cut["append_time_us"].items()}
-    archived: set[str] = set()
-    fields = ["partition", "append_time_us"]
-    for batch in archive.stream_documents(channel.collection, {"event_day": day}, fields, batch=DOCUMENTS_PER_BATCH):
-        archived |= {doc["_id"] for doc in batch if doc["append_time_us"] <= cut.get(doc["partition"], -1)}
-    table = lake.read_table(raw_dataset(channel), [day], columns=["message_id"])
-    held = set(table.column("message_id").to_pylist()) if table is not None else set()
-    return ArchiveDifference(tuple(sorted(archived - held)), tuple(sorted(held - archived)), len(archived | held))
+def compare_days_with_archive(
+    archive: DocumentStore, lake: Lake, channel: Channel, days: Sequence[str]
+) -> ArchiveDifference:
+    """Compare raw partitions with the archive, identity by identity, at the cuts their manifests record."""
+    counts = {found.day: found.messages for found in archived_days(archive, channel, min(days), max(days))}
+    only_archive: set[str] = set()
+    only_lake: set[str] = set()
+    repeated: list[str] = []
+    compared = 0
+    for group in reading_groups({day: counts.get(day, 0) for day in days}):
+        archived = _archived_identities(archive, lake, channel, group) if any(map(counts.get, group)) else set()
+        table = lake.read_table(raw_dataset(channel), group, columns=["message_id"])
+        listed = table.column("message_id").to_pylist() if table is not None else []
+        held = set(listed)
+        only_archive |= archived - held
+        only_lake |= held - archived
+        repeated += sorted(identity for identity, count in Counter(listed).items() if count > 1)
+        compared += len(archived | held)
+    return ArchiveDifference(tuple(sorted(only_archive)), tuple(sorted(only_lake)), tuple(repeated), compared)
 
 
-def late_days(archive: DocumentStore, lake: Lake, channel: Channel) -> list[str]:
-    """Return the days the lake holds whose number of archived messages has changed since: late data arrived."""
+def _archived_identities(archive: DocumentStore, lake: Lake, channel: Channel, days: Sequence[str]) -> set[str]:
+    """Return the identities of the days that the archive held when each day was cut."""
+    manifests = {day: lake.manifest(raw_dataset(channel), day) for day in days}
+    cuts = {
+        (day, int(partition)): append_us
+        for day, manifest in manifests.items()
+        if manifest is not None
+        for partition, append_us in manifest.cut["append_time_us"].items()
+    }
+    query = {"event_day": {"$gte": days[0], "$lte": days[-1]} if len(days) > 1 else days[0]}
+    fields = ["event_day", "partition", "append_time_us"]
+    return {
+        document["_id"]
+        for batch in archive.stream_documents(channel.collection, query, fields, batch=DOCUMENTS_PER_BATCH)
+        for document in batch
+        if document["append_time_us"] <= cuts.get((document["event_day"], document["partition"]), -1)
+    }
+
+
+def compare_quarantine(archive: DocumentStore, lake: Lake) -> tuple[list[str], list[str], int]:
+    """Return positions only the archive's quarantine holds up to the lake's last, those without reason, and a count."""
+    table = lake.read_table(
+        QUARANTINE_DATASET, [QUARANTINE_PARTITION], columns=["position", "reason", "append_time_us"]
+    )
+    held = (
+        dict(zip(table.column("position").to_pylist(), table.column("reason").to_pylist(), strict=True))
+        if table
+        else {}
+    )
+    last_us = pc.max(table.column("append_time_us")).as_py() if table else -1
+    archived = {
+        document["_id"]
+        for batch in archive.stream_documents("quarantine", {}, ["append_time_us"], batch=DOCUMENTS_PER_BATCH)
+        for document in batch
+        if document["append_time_us"] <= last_us
+    }
+    return (
+        sorted(archived - held.keys()),
+        sorted(position for position, reason in held.items() if not reason),
+        len(held),
+    )
+
+
+def late_days(archive: DocumentStore, lake: Lake, channel: Channel) -> dict[str, int]:
+    """Return the days in the lake whose number of archived messages differs from the lake's, and that number."""
     held = lake.partitions(raw_dataset(channel))
     if not held:
-        return []
+        return {}
     counts = {found.day: found.messages for found in archived_days(archive, channel, held[0], held[-1])}
-    rows = {day: manifest.rows for day in held if (manifest := lake.manifest(raw_dataset(channel), day)) is not None}
-    return sorted(day for day, count in rows.items() if counts.get(day, 0) != count)
-
-
-def repeated_identities(table: pa.Table) -> list[str]:
-    """Return the identities that occur more than once."""
-    counted = table.group_by("message_id").aggregate([("message_id", "count")])
-    repeated = counted.filter(pc.greater(counted.column("message_id_count"), 1))
-    return sorted(repeated.column("message_id").to_pylist())
+    manifests = {day: lake.manifest(raw_dataset(channel), day) for day in held}
+    rows = {day: manifest.rows for day, manifest in manifests.items() if manifest is not None}
+    return {day: counts.get(day, 0) for day in held if counts.get(day, 0) != rows.get(day)}

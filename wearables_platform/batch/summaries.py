@@ -15,7 +15,7 @@ from wearables_platform.clients.lake import Lake
 from wearables_platform.clients.sql import BulkTable, SqlClient, load_queries, upsert
 from wearables_platform.domain.groups import DEFAULT_CUT_POINTS
 from wearables_platform.domain.time_policy import from_us
-from wearables_platform.wire.feature_schema import WINDOWS_DATASET
+from wearables_platform.wire.feature_schema import INSTANT, WINDOW_SCHEMA, WINDOWS_DATASET
 
 _queries: Any = load_queries(Path(__file__).parents[1] / "sql" / "serving")
 
@@ -93,8 +93,11 @@ def hourly_activity(lake: Lake, day: str) -> pa.Table:
 
     columns = ["device_id", "window_start", "coverage", "enmo_mg", "mad_mg", "steps"]
     windows = lake.read_table(WINDOWS_DATASET, [day], columns=columns)
-    with duckdb.connect(config={"TimeZone": "UTC"}) as engine:
-        engine.register("windows", windows if windows is not None else _no_windows())
+    with duckdb.connect() as engine:
+        engine.register(
+            "windows",
+            _with_instants(windows if windows is not None else WINDOW_SCHEMA.empty_table(), pa.timestamp("us")),
+        )
         parameters = {
             "light": DEFAULT_CUT_POINTS.light_mg,
             "moderate": DEFAULT_CUT_POINTS.moderate_mg,
@@ -102,7 +105,7 @@ def hourly_activity(lake: Lake, day: str) -> pa.Table:
             "cut_points": DEFAULT_CUT_POINTS.name,
             "min_coverage": MIN_COVERAGE,
         }
-        return engine.execute(_AGGREGATE, parameters).to_arrow_table()
+        return _with_instants(engine.execute(_AGGREGATE, parameters).to_arrow_table(), INSTANT)
 
 
 def replace_hours(sql: SqlClient, day: str, hours: pa.Table) -> int:
@@ -118,7 +121,7 @@ def replace_hours(sql: SqlClient, day: str, hours: pa.Table) -> int:
         return changed + connection.execute(gone, (first, last)).rowcount
 
 
-def _no_windows() -> pa.Table:
-    from wearables_platform.wire.feature_schema import WINDOW_SCHEMA
-
-    return WINDOW_SCHEMA.empty_table()
+def _with_instants(table: pa.Table, kind: pa.DataType) -> pa.Table:
+    """Return the table with its instants as `kind`: DuckDB's wheel has no ICU, so it sees UTC without a zone."""
+    place = table.column_names.index("window_start" if "window_start" in table.column_names else "hour_start")
+    return table.set_column(place, table.column_names[place], table.column(place).cast(kind))

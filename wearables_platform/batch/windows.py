@@ -83,7 +83,7 @@ def features_of(messages: pa.Table, day: str) -> DayFeatures:
     return DayFeatures(
         window_table(rows, sampled.device_ids),
         event_table(events, sampled.device_ids),
-        _ends(messages),
+        device_ends(messages),
         frozenset(messages.column("message_id").to_pylist()) if messages.num_rows else frozenset(),
     )
 
@@ -114,7 +114,8 @@ def _inside(start_us: npt.NDArray[np.int64], first_us: int, end_us: int) -> npt.
     return (start_us >= first_us) & (start_us < end_us)
 
 
-def _ends(messages: pa.Table) -> dict[str, DeviceEnd]:
+def device_ends(messages: pa.Table) -> dict[str, DeviceEnd]:
+    """Return how far the messages of each device reach."""
     if not messages.num_rows:
         return {}
     last = messages.group_by("device_id").aggregate([("end_time_us", "max"), ("partition", "max"), ("offset", "max")])

@@ -1,0 +1,1 @@
+"""Readings people may rely on, from the raw ones, by rules in SQL."""

@@ -1,0 +1,60 @@
+"""One maker for the clean quantities: they differ in quantity and description only."""
+
+from typing import Any
+
+import dagster as dg
+
+from wearables_platform.assets.report import OWNERS, RETRIES, bars, markdown_table, terminal_errors_end_the_step
+from wearables_platform.partitions import DAYS, ONE_RUN
+from wearables_platform.resources import LakeResource, SqlResource
+
+SAMPLE = "SELECT * FROM telemetry.{} WHERE message_id IS NOT NULL ORDER BY 2 DESC, 1 LIMIT 5"
+
+
+def clean_asset(quantity: str, description: str) -> dg.AssetsDefinition:
+    """Define the asset that cleans one quantity of the raw vitals."""
+
+    @dg.asset(
+        name=quantity,
+        deps=["raw_vitals"],
+        group_name="clean",
+        kinds={"sql", "postgres"},
+        owners=OWNERS,
+        code_version="1",
+        partitions_def=DAYS,
+        backfill_policy=ONE_RUN,
+        retry_policy=RETRIES,
+        description=description,
+        metadata={"table": f"telemetry.{quantity}", "script": f"sql/clean/{quantity}.sql"},
+    )
+    def cleaned(context: dg.AssetExecutionContext, lake: LakeResource, sql: SqlResource) -> dg.MaterializeResult:  # type: ignore[type-arg] # Dagster compares the bare class
+        from wearables_platform.batch import vitals
+
+        cleaning = {"heart_rate": vitals.HEART_RATE, "steps": vitals.STEPS}[quantity]
+        opened, load_id = lake.open(), f"{context.run.run_id}:{quantity}"
+        with terminal_errors_end_the_step(), sql.open() as client:
+            # A week at a time: one transaction's readings fit in memory whatever the range.
+            days = context.partition_keys
+            loads = [
+                vitals.clean_days(client, opened, cleaning, days[at : at + 7], load_id) for at in range(0, len(days), 7)
+            ]
+            newest = client.rows(SAMPLE.format(quantity))
+        return dg.MaterializeResult(metadata=_metadata(loads, newest))
+
+    return cleaned
+
+
+def _metadata(loads: list[Any], newest: list[dict[str, Any]]) -> dict[str, Any]:
+    rules: dict[str, float] = {}
+    for load in loads:
+        for rule, count in load.rules.items():
+            rules[rule] = rules.get(rule, 0) + count
+    metadata: dict[str, Any] = {
+        name: sum(getattr(load, name) for load in loads) for name in ("readings", "accepted", "rejected", "changed")
+    }
+    metadata["by_rule"] = bars({"accepted": metadata["accepted"], **rules}, "What became of the readings", "readings")
+    if newest:
+        metadata["newest"] = markdown_table(list(newest[0]), (row.values() for row in newest))
+        columns = [dg.TableColumn(name, type(value).__name__) for name, value in newest[0].items()]
+        metadata["dagster/column_schema"] = dg.TableSchema(columns)
+    return metadata

@@ -1,0 +1,1 @@
+"""Numbers computed from acceleration, equal to what the stream computes."""

@@ -1,0 +1,114 @@
+"""Window features and spike events of acceleration: one computation, two datasets."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from wearables_platform.assets.report import (
+    OWNERS,
+    RETRIES,
+    lake_metadata,
+    lines,
+    report_partitions,
+    terminal_errors_end_the_step,
+)
+from wearables_platform.partitions import DAYS, ONE_RUN
+from wearables_platform.resources import LakeResource, ModelSigningResource, SqlResource
+
+if TYPE_CHECKING:
+    from wearables_platform.batch.days import RecomputedDay
+    from wearables_platform.clients.lake import Lake
+
+
+def _spec(name: str, description: str) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        name,
+        # A day's rows look a few seconds into the days around it.
+        deps=[
+            dg.AssetDep(
+                "raw_acceleration",
+                partition_mapping=dg.TimeWindowPartitionMapping(
+                    start_offset=-1, end_offset=1, allow_nonexistent_upstream_partitions=True
+                ),
+            )
+        ],
+        group_name="features",
+        kinds={"python", "parquet", "postgres"},
+        owners=OWNERS,
+        code_version="1",
+        partitions_def=DAYS,
+        description=description,
+    )
+
+
+@dg.multi_asset(
+    name="features_of_acceleration",
+    specs=[
+        _spec(
+            "window_features",
+            "One row per device and UTC second, by the same functions as the stream's; in the lake, and in "
+            "telemetry.window_features wherever the stream's row was dirty, missing or different. What was replaced is "
+            "in telemetry.window_features_history.",
+        ),
+        _spec(
+            "spike_events",
+            "Movements of 30 ms or more over the spike threshold, by the same functions as the stream's; in the lake, "
+            "and in telemetry.anomalies wherever the stream's row was dirty, missing or different.",
+        ),
+    ],
+    backfill_policy=ONE_RUN,
+    retry_policy=RETRIES,
+)
+def window_features_and_spikes(
+    context: dg.AssetExecutionContext, lake: LakeResource, sql: SqlResource, model_signing: ModelSigningResource
+) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg] # Dagster compares the bare class
+    """Recompute days from the raw messages and bring the database in line."""
+    from wearables_platform.batch.days import recompute_day
+    from wearables_platform.batch.repair import Load
+    from wearables_platform.models.in_force import load_timeline
+    from wearables_platform.models.registry import ModelRegistry
+    from wearables_platform.models.train import ACTIVITY_ANOMALY
+    from wearables_platform.wire.feature_schema import SPIKES_DATASET, WINDOWS_DATASET
+
+    opened, load = lake.open(), Load(context.run.run_id, datetime.now(UTC))
+    with terminal_errors_end_the_step(), sql.open() as client:
+        timeline, refused = load_timeline(opened, ModelRegistry(client, model_signing.read()), ACTIVITY_ANOMALY)
+        days = {day: recompute_day(client, opened, day, load, timeline.score) for day in context.partition_keys}
+    for name, dataset in (("window_features", WINDOWS_DATASET), ("spike_events", SPIKES_DATASET)):
+        manifests = {day: found.manifests[dataset] for day, found in days.items()}
+        report_partitions(context, manifests, name)
+        newest = max((day for day, manifest in manifests.items() if manifest.rows), default=None)
+        table = opened.read_table(dataset, [newest]) if newest else None
+        metadata = lake_metadata(manifests, table) | _repairs(days, name) | {"models_refused": refused}
+        if newest and name == "window_features":
+            metadata["enmo"] = _enmo(opened, newest)
+        yield dg.MaterializeResult(asset_key=name, metadata=metadata)
+
+
+def _repairs(days: "dict[str, RecomputedDay]", name: str) -> dict[str, Any]:
+    repaired = [found.windows if name == "window_features" else found.spikes for found in days.values()]
+    reasons: dict[str, int] = {}
+    for one in repaired:
+        for reason, rows in one.reasons.items():
+            reasons[reason] = reasons.get(reason, 0) + rows
+    resolved = {"dirty_windows_resolved": sum(found.resolved for found in days.values())}
+    return {"rows_repaired": sum(one.rows for one in repaired), "repaired_because": reasons, **resolved}
+
+
+def _enmo(lake: "Lake", day: str) -> dg.MarkdownMetadataValue:
+    from wearables_platform.wire.feature_schema import WINDOWS_DATASET
+
+    table = lake.read_table(WINDOWS_DATASET, [day], columns=["device_id", "window_start", "enmo_mg"])
+    assert table is not None, "the day has rows"
+    device_id = table.column("device_id")[0].as_py()
+    one = table.filter(_is(table, device_id))
+    series = (one.column("window_start").to_pylist(), one.column("enmo_mg").to_numpy())
+    return lines({device_id: series}, f"ENMO of {device_id} on {day}", "mg")
+
+
+def _is(table: Any, device_id: str) -> Any:
+    import pyarrow.compute as pc
+
+    return pc.equal(table.column("device_id"), device_id)

@@ -1,0 +1,1 @@
+"""The archive as Parquet: one partition per UTC day."""

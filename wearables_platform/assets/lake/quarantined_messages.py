@@ -1,0 +1,48 @@
+"""Messages that must not be believed."""
+
+from typing import Any
+
+import dagster as dg
+
+from wearables_platform.assets.ingest.collections import collection_key
+from wearables_platform.assets.report import (
+    OWNERS,
+    RETRIES,
+    bars,
+    column_schema,
+    sample_table,
+    terminal_errors_end_the_step,
+)
+from wearables_platform.partitions import ONE_RUN
+from wearables_platform.resources import LakeResource, MongoResource
+
+
+@dg.asset(
+    deps=[collection_key("quarantine")],
+    group_name="lake",
+    kinds={"mongodb", "parquet"},
+    owners=OWNERS,
+    code_version="1",
+    backfill_policy=ONE_RUN,
+    retry_policy=RETRIES,
+    description=(
+        "Well-formed messages with an impossible time, or with the identity of another message: kept whole, with the "
+        "reason, outside every day."
+    ),
+)
+def quarantined_messages(mongo: MongoResource, lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Export the quarantine as one partition of its own."""
+    from wearables_platform.batch.messages import QUARANTINE_DATASET, export_quarantine
+
+    opened = lake.open()
+    with terminal_errors_end_the_step(), mongo.open() as archive:
+        manifest = export_quarantine(archive, opened)
+    table = opened.read_table(QUARANTINE_DATASET, [manifest.partition])
+    metadata: dict[str, Any] = {"dagster/row_count": manifest.rows, "bytes": manifest.size_bytes}
+    if table is not None:
+        reasons = table.column("reason").value_counts().to_pylist()
+        counted = {str(entry["values"]): float(entry["counts"]) for entry in reasons}
+        metadata["reasons"] = bars(counted, "Quarantined messages by reason", "messages")
+        metadata["sample"] = sample_table(table.drop_columns(["payload"]))
+        metadata["dagster/column_schema"] = column_schema(table.schema)
+    return dg.MaterializeResult(metadata=metadata)

@@ -1,0 +1,10 @@
+"""Acceleration messages by day."""
+
+from wearables_platform.assets.lake.raw_messages import raw_asset
+from wearables_platform.domain.channels import ACCELERATION
+
+raw_acceleration = raw_asset(
+    ACCELERATION,
+    "Every archived acceleration message of a UTC day, one row each, samples with their exact bytes; sorted by "
+    "device, boot, sequence. The manifest records how far the archive was read.",
+)

@@ -1,0 +1,68 @@
+"""Stream against batch, day by day."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from wearables_platform.assets.report import OWNERS, RETRIES, bars, terminal_errors_end_the_step
+from wearables_platform.partitions import DAYS, ONE_RUN
+from wearables_platform.resources import LakeResource, SqlResource
+
+if TYPE_CHECKING:
+    from wearables_platform.batch.parity import DayParity
+
+
+@dg.asset(
+    deps=["window_features", "spike_events"],
+    group_name="quality",
+    kinds={"python", "postgres"},
+    owners=OWNERS,
+    code_version="1",
+    partitions_def=DAYS,
+    backfill_policy=ONE_RUN,
+    retry_policy=RETRIES,
+    check_specs=[
+        dg.AssetCheckSpec(
+            "nothing_unexplained",
+            asset="parity",
+            blocking=True,
+            description=(
+                "Clean rows of the stream are bit-equal to batch, dirty rows are equal after the recompute, and no "
+                "row differs without a recorded cause."
+            ),
+        )
+    ],
+    description=(
+        "What the stream said of each day compared with what the archive gives, bit by bit: clean rows, dirty rows "
+        "after recompute, and whatever nobody can explain. Recorded in quality.parity_runs."
+    ),
+)
+def parity(context: dg.AssetExecutionContext, lake: LakeResource, sql: SqlResource) -> dg.MaterializeResult:  # type: ignore[type-arg] # Dagster compares the bare class
+    """Compare days and record the figures."""
+    from wearables_platform.batch.days import check_day
+
+    at, opened = datetime.now(UTC), lake.open()
+    with terminal_errors_end_the_step(), sql.open() as client:
+        days = [check_day(client, opened, day, run_id=context.run.run_id, at=at) for day in context.partition_keys]
+    totals = _totals(days)
+    failed = [found for found in days if not found.holds]
+    check = dg.AssetCheckResult(
+        check_name="nothing_unexplained",
+        passed=not failed,
+        metadata={
+            "days": len(days),
+            "failed_days": [found.day for found in failed],
+            "unexplained": totals["unexplained"],
+            "examples": [name for found in failed for name in found.examples][:20],
+        },
+    )
+    drawn = {name: totals[name] for name in ("clean", "clean_equal", "dirty", "dirty_equal_after", "unexplained")}
+    metadata: dict[str, Any] = {**totals, "agreement": bars(drawn, "Rows of stream and batch", "rows")}
+    return dg.MaterializeResult(metadata=metadata, check_results=[check])
+
+
+def _totals(days: "list[DayParity]") -> dict[str, int]:
+    names = ("clean", "clean_equal", "dirty", "dirty_equal_after", "unexplained", "provisional", "awaited")
+    parts = [part for found in days for part in (found.windows, found.spikes)]
+    return {name: sum(getattr(part, name) for part in parts) for name in names}

@@ -1,0 +1,143 @@
+"""What every materialization says of itself: rows, bytes, span, schema, a table, a plot; and how assets fail."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from wearables_platform.errors import TerminalError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from wearables_platform.clients.manifest import Manifest
+
+OWNERS = ["team:data-platform"]
+SAMPLE_ROWS = 5
+SHOWN_CHARACTERS = 60
+
+# A store that does not answer, or another run that replaced the partition first: try again, later each time.
+RETRIES = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+
+@contextmanager
+def terminal_errors_end_the_step() -> Iterator[None]:
+    """Let transient errors be retried, and end the step at once for those that retrying cannot mend."""
+    try:
+        yield
+    except TerminalError as exc:
+        raise dg.Failure(description=f"{type(exc).__name__}: {exc}", allow_retries=False) from exc
+
+
+def report_partitions(context: dg.AssetExecutionContext, manifests: Mapping[str, Manifest], asset: str) -> None:
+    """Attach to each day's materialization what its manifest says."""
+    for day, manifest in manifests.items():
+        context.add_asset_metadata(
+            {
+                "dagster/partition_row_count": manifest.rows,
+                "bytes": manifest.size_bytes,
+                "files": len(manifest.files),
+                "first": instant(manifest.min_time_us),
+                "last": instant(manifest.max_time_us),
+            },
+            asset_key=asset,
+            partition_key=day,
+        )
+
+
+def lake_metadata(manifests: Mapping[str, Manifest], sample: pa.Table | None) -> dict[str, Any]:
+    """Describe lake partitions: totals of the run, the columns, a few rows, rows per day as a plot."""
+    rows = {day: manifest.rows for day, manifest in manifests.items()}
+    first = [manifest.min_time_us for manifest in manifests.values() if manifest.min_time_us is not None]
+    last = [manifest.max_time_us for manifest in manifests.values() if manifest.max_time_us is not None]
+    described: dict[str, Any] = {
+        "rows_in_run": sum(rows.values()),
+        "bytes_in_run": sum(manifest.size_bytes for manifest in manifests.values()),
+        "days_in_run": len(rows),
+        "first_in_run": instant(min(first, default=None)),
+        "last_in_run": instant(max(last, default=None)),
+        "rows_per_day": bars(rows, "Rows per day", "rows"),
+    }
+    if sample is not None:
+        described["dagster/column_schema"] = column_schema(sample.schema)
+        described["sample"] = sample_table(sample)
+    return described
+
+
+def instant(time_us: int | None) -> str:
+    """Write an instant for a person; a dash where there is none."""
+    from wearables_platform.domain.time_policy import from_us
+
+    return "-" if time_us is None else from_us(time_us).isoformat()
+
+
+def column_schema(schema: pa.Schema) -> dg.TableSchema:
+    """Return an Arrow schema as Dagster shows it."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(field.name, str(field.type), constraints=dg.TableColumnConstraints(nullable=field.nullable))
+            for field in schema
+        ]
+    )
+
+
+def sample_table(table: pa.Table) -> dg.MarkdownMetadataValue:
+    """Show the first rows, long values cut."""
+    head = table.slice(0, SAMPLE_ROWS)
+    return markdown_table(head.column_names, zip(*(column.to_pylist() for column in head.columns), strict=True))
+
+
+def markdown_table(names: Sequence[str], rows: Any) -> dg.MarkdownMetadataValue:
+    """Lay rows out as a Markdown table."""
+    lines = [" | ".join(names), " | ".join("---" for _ in names)]
+    lines += [" | ".join(_short(value) for value in row) for row in rows]
+    return dg.MetadataValue.md("\n".join(f"| {line} |" for line in lines))
+
+
+def bars(values: Mapping[str, float], title: str, unit: str) -> dg.MarkdownMetadataValue:
+    """Draw one bar per name as a PNG inside Markdown."""
+    from matplotlib.figure import Figure  # not pyplot: no global state in a long-lived process
+
+    figure = Figure(figsize=(6, 2.2), layout="constrained")
+    axes = figure.subplots()
+    axes.bar(list(values), list(values.values()), color="#4477aa")
+    axes.set_title(title, fontsize=9)
+    axes.set_ylabel(unit, fontsize=8)
+    axes.tick_params(axis="both", labelsize=6)
+    axes.tick_params(axis="x", rotation=90)
+    return _markdown(figure, title)
+
+
+def lines(
+    series: Mapping[str, tuple[Sequence[Any], Sequence[float]]], title: str, unit: str
+) -> dg.MarkdownMetadataValue:
+    """Draw lines over time as a PNG inside Markdown."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 2.2), layout="constrained")
+    axes = figure.subplots()
+    for label, (at, values) in series.items():
+        axes.plot(at, values, linewidth=0.8, label=label)
+    axes.set_title(title, fontsize=9)
+    axes.set_ylabel(unit, fontsize=8)
+    axes.tick_params(axis="both", labelsize=6)
+    return _markdown(figure, title)
+
+
+def _markdown(figure: Any, alt: str) -> dg.MarkdownMetadataValue:
+    buffer = io.BytesIO()
+    # 70 dots an inch: legible, and small enough to keep with every materialization.
+    figure.savefig(buffer, format="png", dpi=70)
+    encoded = base64.b64encode(buffer.getvalue()).decode()
+    return dg.MetadataValue.md(f"![{alt}](data:image/png;base64,{encoded})")
+
+
+def _short(value: Any) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    text = text.replace("|", "\\|").replace("\n", " ")
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"

@@ -1,0 +1,1 @@
+"""What readers ask for: one row per person and day."""

@@ -1,0 +1,75 @@
+"""A day of derived rows from end to end: compute, write to the lake, repair the database, compare with the stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+
+from wearables_platform.batch.parity import DayParity, day_parity, record_parity
+from wearables_platform.batch.repair import (
+    DayEvidence,
+    Load,
+    Repaired,
+    Score,
+    gather_evidence,
+    repair_spikes,
+    repair_windows,
+    resolve_dirty,
+)
+from wearables_platform.batch.windows import DeviceEnd, day_bounds_us, day_features, device_ends, publish_features
+from wearables_platform.clients.lake import Lake, Manifest
+from wearables_platform.clients.sql import SqlClient
+from wearables_platform.domain.channels import ACCELERATION
+from wearables_platform.partitions import neighbours
+from wearables_platform.wire.feature_schema import EVENT_SCHEMA, SPIKES_DATASET, WINDOW_SCHEMA, WINDOWS_DATASET
+from wearables_platform.wire.raw_messages import raw_dataset
+
+
+@dataclass(frozen=True)
+class RecomputedDay:
+    """What a recompute wrote to the lake and changed in the database."""
+
+    manifests: Mapping[str, Manifest]
+    windows: Repaired
+    spikes: Repaired
+    resolved: int
+
+
+def recompute_day(sql: SqlClient, lake: Lake, day: str, load: Load, score: Score) -> RecomputedDay:
+    """Compute a day's windows and events from the lake and bring the database in line; again, and nothing changes."""
+    editions = {dataset: lake.edition(dataset, day) for dataset in (WINDOWS_DATASET, SPIKES_DATASET)}
+    features = day_features(lake, day)
+    manifests = publish_features(lake, editions, features)
+    bounds = day_bounds_us(day)
+    evidence = _evidence(sql, lake, day, features.ends)
+    windows = repair_windows(sql, features.windows, bounds, evidence, load, score)
+    spikes = repair_spikes(sql, features.spikes, bounds, evidence, load)
+    return RecomputedDay(manifests, windows, spikes, resolve_dirty(sql, bounds, features.message_ids))
+
+
+def check_day(sql: SqlClient, lake: Lake, day: str, *, run_id: str, at: datetime) -> DayParity:
+    """Compare what the stream said of a day with the lake's features and record the figures."""
+    windows = _table(lake, WINDOWS_DATASET, day, WINDOW_SCHEMA)
+    spikes = _table(lake, SPIKES_DATASET, day, EVENT_SCHEMA)
+    columns = ["device_id", "end_time_us", "partition", "offset"]
+    messages = lake.read_table(raw_dataset(ACCELERATION), neighbours([day]), columns=columns)
+    ends = device_ends(messages) if messages is not None else {}
+    evidence = _evidence(sql, lake, day, ends)
+    parity = day_parity(sql, day, day_bounds_us(day), windows, spikes, evidence)
+    record_parity(sql, parity, run_id=run_id, at=at)
+    return parity
+
+
+def _evidence(sql: SqlClient, lake: Lake, day: str, ends: Mapping[str, DeviceEnd]) -> DayEvidence:
+    raw = lake.manifest(raw_dataset(ACCELERATION), day)
+    committed = {} if raw is None else {int(p): position for p, position in raw.cut["committed"].items()}
+    with sql.transaction() as connection:
+        return gather_evidence(connection, day_bounds_us(day), ends, committed)
+
+
+def _table(lake: Lake, dataset: str, day: str, schema: pa.Schema) -> pa.Table:
+    table = lake.read_table(dataset, [day])
+    return schema.empty_table() if table is None else table

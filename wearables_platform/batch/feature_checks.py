@@ -1,0 +1,104 @@
+"""What must hold of derived rows, read back from where they were written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wearables_platform.batch.windows import day_bounds_us
+from wearables_platform.clients.lake import Lake
+from wearables_platform.clients.sql import SqlClient
+from wearables_platform.domain.time_policy import from_us
+from wearables_platform.wire.feature_schema import EVENT_SCHEMA, SPIKES_DATASET, WINDOW_SCHEMA, WINDOWS_DATASET
+
+_DATASETS = {
+    "window_features": (WINDOWS_DATASET, WINDOW_SCHEMA, ["device_id", "window_start"]),
+    "spike_events": (SPIKES_DATASET, EVENT_SCHEMA, ["device_id", "kind", "started_at"]),
+}
+# Least and greatest value a column may hold, whoever wore the watch: by definition of the quantity.
+_RANGES = {
+    "coverage": (0.0, 1.0),
+    "enmo_mg": (0.0, 400_000.0),
+    "mad_mg": (0.0, 400_000.0),
+    "vm_mean_g": (0.0, 400.0),
+    "angle_z_deg": (-90.0, 90.0),
+    "dominant_power_share": (0.0, 1.0),
+    "n_samples": (0, 1_000_000),
+    "steps": (0, 10),
+    "peak_g": (0.0, 1_000.0),
+    "duration_ms": (0.0, 2_100.0),
+}
+
+_DAYS_THAT_DIFFER = """
+SELECT d.participant_id, d.local_day::text AS local_day, d.step_count, (
+    SELECT sum(s.step_count) FROM registry.assignments a
+    JOIN telemetry.steps s ON s.device_id = a.device_id AND s.start_time >= a.valid_from AND s.start_time < a.valid_to
+    WHERE a.participant_id = d.participant_id
+      AND (s.start_time AT TIME ZONE d.time_zone)::date = d.local_day
+      AND s.start_time >= d.local_day - interval '2 days' AND s.start_time < d.local_day + interval '3 days'
+) AS clean_steps
+FROM telemetry.daily_summary d
+WHERE d.local_day BETWEEN %(first)s AND %(last)s
+"""
+
+
+def faults_of_days(asset: str, lake: Lake, days: Sequence[str]) -> tuple[int, list[str]]:
+    """Return how many rows the days hold and what is wrong with them, in words."""
+    dataset, schema, keys = _DATASETS[asset]
+    rows, faults = 0, []
+    for day in days:
+        table = lake.read_table(dataset, [day])
+        if table is not None:
+            rows += table.num_rows
+            faults += [f"{day}: {fault}" for fault in _faults(table, schema, keys, day_bounds_us(day))]
+    return rows, faults
+
+
+def hours_that_do_not_add_up(sql: SqlClient, lake: Lake, days: Sequence[str]) -> list[str]:
+    """Return the days whose hours hold another number of windows than the lake, or impossible intensities."""
+    query = """
+        SELECT coalesce(sum(windows), 0) AS windows,
+               count(*) FILTER (WHERE sedentary_s + light_s + moderate_s + vigorous_s > windows) AS impossible
+        FROM telemetry.hourly_activity WHERE hour_start >= %s AND hour_start < %s"""
+    wrong = []
+    for day in days:
+        (found,) = sql.rows(query, tuple(map(from_us, day_bounds_us(day))))
+        manifest = lake.manifest(WINDOWS_DATASET, day)
+        held = manifest.rows if manifest is not None else 0
+        if found["windows"] != held or found["impossible"]:
+            wrong.append(f"{day}: {found['windows']} windows by hour, {held} in the lake, {found['impossible']} hours")
+    return wrong
+
+
+def days_that_do_not_add_up(sql: SqlClient, utc_days: Sequence[str]) -> list[str]:
+    """Return the person-days whose steps are not the sum of the clean steps that begin in them."""
+    first = date.fromisoformat(min(utc_days)) - timedelta(days=1)
+    last = date.fromisoformat(max(utc_days)) + timedelta(days=1)
+    rows = sql.rows(_DAYS_THAT_DIFFER, {"first": first, "last": last})
+    return [_differing(row) for row in rows if row["step_count"] != row["clean_steps"]]
+
+
+def _differing(row: dict[str, Any]) -> str:
+    who = f"{row['participant_id']} on {row['local_day']}"
+    return f"{who}: {row['step_count']} in the summary, {row['clean_steps']} clean"
+
+
+def _faults(table: pa.Table, schema: pa.Schema, keys: Sequence[str], day_us: tuple[int, int]) -> Iterator[str]:
+    if not table.schema.equals(schema):
+        yield f"columns are {table.schema.names}, not {schema.names}"
+        return
+    distinct = table.select(keys).group_by(keys).aggregate([])
+    if distinct.num_rows != table.num_rows:
+        yield f"{table.num_rows - distinct.num_rows} keys occur more than once"
+    starts = table.column("window_start").cast(pa.int64())
+    if pc.min(starts).as_py() < day_us[0] or pc.max(starts).as_py() >= day_us[1]:
+        yield "holds windows of another day"
+    for name in sorted(_RANGES.keys() & set(table.column_names)):
+        span = pc.min_max(table.column(name)).as_py()
+        low, high = _RANGES[name]
+        if span["min"] is not None and not low <= span["min"] <= span["max"] <= high:
+            yield f"{name} reaches from {span['min']} to {span['max']}, outside {low} to {high}"

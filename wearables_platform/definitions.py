@@ -1,0 +1,55 @@
+"""Everything Dagster knows of the platform: ``dagster dev`` loads this module.
+
+Loading imports no driver and no science: those come in when a step runs.
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from wearables_platform.assets.clean.heart_rate import heart_rate
+from wearables_platform.assets.clean.steps import steps
+from wearables_platform.assets.features.hourly_activity import hourly_activity
+from wearables_platform.assets.features.window_features import window_features_and_spikes
+from wearables_platform.assets.ingest.collections import COLLECTIONS
+from wearables_platform.assets.ingest.topics import TOPICS
+from wearables_platform.assets.lake.quarantined_messages import quarantined_messages
+from wearables_platform.assets.lake.raw_acceleration import raw_acceleration
+from wearables_platform.assets.lake.raw_status import raw_status
+from wearables_platform.assets.lake.raw_vitals import raw_vitals
+from wearables_platform.assets.ml import ML_ASSETS, ML_SCHEDULES, retrain_models_job
+from wearables_platform.assets.quality.conservation import conservation
+from wearables_platform.assets.quality.parity import parity
+from wearables_platform.assets.serving.daily_summary import daily_summary
+from wearables_platform.checks import CHECKS
+from wearables_platform.resources import RESOURCES
+from wearables_platform.schedules import JOBS, SCHEDULES
+from wearables_platform.sensors import SENSORS
+
+ASSETS: list[Any] = [
+    *TOPICS,
+    *COLLECTIONS,
+    raw_acceleration,
+    raw_vitals,
+    raw_status,
+    quarantined_messages,
+    heart_rate,
+    steps,
+    window_features_and_spikes,
+    hourly_activity,
+    daily_summary,
+    *ML_ASSETS,
+    parity,
+    conservation,
+]
+
+defs = dg.Definitions(
+    assets=ASSETS,
+    asset_checks=CHECKS,
+    jobs=[*JOBS, retrain_models_job],
+    schedules=[*SCHEDULES, *ML_SCHEDULES],
+    sensors=SENSORS,
+    resources=RESOURCES,
+    # Steps are short and share a CPU budget with the live side: one process per run, not one per step.
+    executor=dg.in_process_executor,
+)

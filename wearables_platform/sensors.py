@@ -1,0 +1,66 @@
+"""What wakes the batch side: days that are dirty or whose archive has grown; and what keeps the left edge fresh."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from wearables_platform.assets.ingest.collections import COLLECTIONS
+from wearables_platform.partitions import contiguous
+from wearables_platform.resources import KafkaResource, LakeResource, MongoResource, SqlResource
+from wearables_platform.schedules import days_job
+
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+@dg.sensor(
+    job=days_job,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Rebuilds exactly the days already in the lake that late messages have made dirty or whose archive has grown "
+        "since, one run per unbroken range; days not yet built are the schedules' work."
+    ),
+)
+def days_to_rebuild(
+    context: dg.SensorEvaluationContext, sql: SqlResource, mongo: MongoResource, lake: LakeResource
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Ask for the days whose rows may no longer be what the archive gives."""
+    from wearables_platform.batch.late_data import days_with_late_data
+
+    with sql.open() as client, mongo.open() as archive:
+        found = days_with_late_data(client, archive, lake.open())
+    if not found:
+        yield dg.SkipReason("no built day is dirty, and the archive holds what the lake holds")
+    for first, last in contiguous(list(found)):
+        # The key names what was found: the same state is asked for once, a new late message asks again.
+        marks = "|".join(f"{day}={mark}" for day, mark in sorted(found.items()) if first <= day <= last)
+        context.log.info("rebuild %s to %s: %s", first, last, marks)
+        yield dg.RunRequest(run_key=marks, tags={RANGE_START: first, RANGE_END: last, "because": "late data"})
+
+
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Records how many documents each collection holds, and how far each topic's consumers have read.",
+)
+def observe_ingest(mongo: MongoResource, sql: SqlResource, kafka: KafkaResource) -> dg.SensorResult:
+    """Observe the topics and collections this project does not make."""
+    from wearables_platform.assets.ingest.observations import topic_observations
+
+    with mongo.open() as archive:
+        counted = {spec.key: _documents(archive, str(spec.metadata["collection"])) for spec in COLLECTIONS}
+    events = [dg.AssetObservation(key, metadata={"documents": documents}) for key, documents in counted.items()]
+    with sql.open() as client:
+        events += topic_observations(client, kafka)
+    return dg.SensorResult(asset_events=events)
+
+
+def _documents(archive: object, collection: str) -> int:
+    from wearables_platform.clients.mongo import DocumentStore
+
+    assert isinstance(archive, DocumentStore)
+    counted = archive.aggregate(collection, [{"$group": {"_id": None, "documents": {"$sum": 1}}}])
+    return int(counted[0]["documents"]) if counted else 0
+
+
+SENSORS = [days_to_rebuild, observe_ingest]
