@@ -186,6 +186,12 @@ def scored_windows(sql: SqlClient, version: str | None) -> int:
         return int(_queries.count_scored_windows(connection, version=version))
 
 
+def count_windows(sql: SqlClient, devices: list[str]) -> int:
+    """Return how many window rows some devices have."""
+    with sql.transaction() as connection:
+        return int(_queries.count_windows(connection, devices=devices))
+
+
 def published_model(sql: SqlClient) -> tuple[str, str] | None:
     """Return name and version of the model published last."""
     with sql.transaction() as connection:

@@ -44,3 +44,7 @@ WHERE origin = 'stream' AND model_version = :version AND anomaly_score IS NOT NU
 -- name: find_published_model()^
 -- The model version published last.
 SELECT name, version FROM ml.model_versions WHERE state = 'published' ORDER BY trained_at DESC, version DESC LIMIT 1;
+
+-- name: count_windows(devices)$
+-- Window rows of some devices.
+SELECT count(*) FROM telemetry.window_features WHERE device_id = ANY(:devices);

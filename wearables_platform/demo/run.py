@@ -1,0 +1,240 @@
+"""The demo from start to scorecard: start, enrol, play, learn, play again, prove, judge."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from wearables_platform.clients.sql import SqlClient
+from wearables_platform.demo import cast as people
+from wearables_platform.demo.cast import Cast, make_cast
+from wearables_platform.demo.clients import ClientProcess
+from wearables_platform.demo.instance import Instance
+from wearables_platform.demo.judge import Judge, Planted, Stores
+from wearables_platform.demo.progress import wait_until_consumed, wait_until_model_is_live, wait_until_windows
+from wearables_platform.demo.scorecard import Scorecard
+from wearables_platform.domain.time_policy import from_us, to_us
+from wearables_platform.edge.simulation.fleet import fleet_truth, simulated_fleet
+from wearables_platform.edge.simulation.truth import FleetTruth
+from wearables_platform.edge.simulation.vitals import VitalsTruth, vitals_sources, vitals_truth
+from wearables_platform.errors import TerminalError
+from wearables_platform.local.failures import ExitCode
+from wearables_platform.local.files import write_atomically
+from wearables_platform.local.layout import RunDirectory
+from wearables_platform.local.mqtt_credentials import MqttCredentials
+from wearables_platform.local.running import log_tail
+from wearables_platform.registry import Enrolment, Participant, Registry
+from wearables_platform.settings import Settings
+
+SABOTAGES: Final = {"drop-message": ("archive", "wearables_platform.demo.dropping_archive")}
+FLEET_SECONDS: Final = 60
+FLEET_SPEED: Final = 12.0
+RECORDINGS_SPEED: Final = 60.0
+WATCH_S: Final = 0.5
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What the person chose."""
+
+    seed: int
+    sabotage: str | None = None
+    keep: bool = False
+
+
+class Demo:
+    """One run of the demo."""
+
+    def __init__(self, run: RunDirectory, options: DemoOptions, console: Console) -> None:
+        self._run = run
+        self._options = options
+        self._console = console
+        self._began_s = time.monotonic()
+        self._cast = make_cast(options.seed)
+        self._clients: list[ClientProcess] = []
+
+    def run(self) -> ExitCode:
+        """Run everything; the exit code says whether every line holds."""
+        replaced = [f"--replace={'='.join(SABOTAGES[self._options.sabotage])}"] if self._options.sabotage else []
+        with ExitStack() as opened:
+            truths = opened.enter_context(ProcessPoolExecutor(1))
+            fleet = truths.submit(plant_fleet, self._options.seed, self._cast)
+            vitals = truths.submit(plant_vitals, self._options.seed, self._cast)
+            instance = opened.enter_context(Instance(self._run, replaced))
+            opened.callback(self._stop_clients)
+            with self._step("start servers and processes") as say:
+                settings = instance.wait_ready(say)
+            stores = Stores.open(settings, opened)
+            scorecard = self._play(instance, stores, fleet, vitals)
+            scorecard.write(self._run.root / "scorecard.json")
+            scorecard.show(self._console)
+            self._show_addresses(settings)
+            if self._options.keep:
+                self._stay(instance)
+        return ExitCode.OK if scorecard.green else ExitCode.FAILED
+
+    def _play(
+        self, instance: Instance, stores: Stores, fleet: Future[FleetTruth], vitals: Future[VitalsTruth]
+    ) -> Scorecard:
+        with self._step("enrol participants and devices") as say:
+            self._enrol(stores.settings)
+            say(f"{len(self._cast.everyone)} participants")
+        with self._step("play real recordings over MQTT and 35 days of vitals over HTTP") as say:
+            self._play_clients([self._recordings(), self._vitals(stores.settings)], instance)
+            wait_until_consumed(stores, instance.check, say)
+        with self._step("clean, aggregate, learn and publish a model (Dagster)") as say:
+            self._batch("learn", instance, say)
+            wait_until_model_is_live(stores, instance.check, say)
+        with self._step("play the simulated 16 kHz fleet with everything it does wrong") as say:
+            self._play_clients([self._fleet()], instance)
+            wait_until_consumed(stores, instance.check, say)
+            truth = fleet.result()
+            wait_until_windows(stores, truth.windows, truth.devices, instance.check, say)
+        with self._step("recompute and compare with the stream (Dagster)") as say:
+            self._batch("prove", instance, say)
+        with self._step("hold what was found against what was planted"):
+            letters = [tuple(row) for row in json.loads(self._path("vitals-letters.json").read_text())]
+            planted = Planted(self._cast, truth, vitals.result(), letters)
+            reports = [self._path(f"{client.name}.json") for client in self._clients]
+            lines = Judge(planted, stores, reports).lines()
+        return Scorecard(self._options.seed, lines, time.monotonic() - self._began_s)
+
+    def _path(self, name: str) -> Path:
+        directory = self._run.root / "demo"
+        directory.mkdir(exist_ok=True, mode=0o700)
+        return directory / name
+
+    def _enrol(self, settings: Settings) -> None:
+        enrolments = [
+            Enrolment(
+                Participant(each.participant_id, people.STUDY, each.birth_year, each.sex, each.time_zone),
+                each.device_id,
+                people.REGISTERED_AT,
+                each.device_model,
+            )
+            for each in self._cast.everyone
+        ]
+        with closing(SqlClient(settings.require("sql_url"), "wearables demo", pool_size=1)) as sql:
+            tokens = Registry(sql, MqttCredentials(self._run.mqtt)).enrol(enrolments)
+        for stale in self._path("").glob("*"):
+            stale.unlink()
+        write_atomically(self._path("tokens.json"), json.dumps(tokens))
+
+    def _client(self, name: str, module: str, device_ids: list[str], *arguments: str) -> ClientProcess:
+        common = ("--tokens", self._path("tokens.json"), "--spool", self._path(f"{name}.spool"))
+        devices = [f"--device={device_id}" for device_id in device_ids]
+        words = [*devices, *map(str, common), "--report", str(self._path(f"{name}.json")), *arguments]
+        return ClientProcess(name, f"wearables_platform.edge.{module}", words, self._run.root.resolve())
+
+    def _recordings(self) -> ClientProcess:
+        devices = [person.device_id for person in self._cast.recorded]
+        start = people.RECORDINGS_START.isoformat()
+        return self._client("recordings", "run_recordings", devices, "--start", start, f"--speed={RECORDINGS_SPEED}")
+
+    def _vitals(self, settings: Settings) -> ClientProcess:
+        url = f"http://{settings.bind_host}:{settings.require('ingest_port')}"
+        wearers = self._path("wearers.json")
+        write_atomically(wearers, json.dumps([person.wearer for person in self._cast.vitals]))
+        letters = str(self._path("vitals-letters.json"))
+        arguments = ("--wearers", str(wearers), "--url", url, "--letters", letters, f"--seed={self._options.seed}")
+        return self._client("vitals", "run_vitals", [], *arguments)
+
+    def _fleet(self) -> ClientProcess:
+        devices = [person.device_id for person in self._cast.fleet]
+        start, registered = from_us(people.FLEET_START_US).isoformat(), people.REGISTERED_AT.isoformat()
+        arguments = ("--start", start, "--registered", registered, f"--seconds={FLEET_SECONDS}")
+        return self._client(
+            "fleet", "run_fleet", devices, *arguments, f"--speed={FLEET_SPEED}", f"--seed={self._options.seed}"
+        )
+
+    def _play_clients(self, clients: list[ClientProcess], instance: Instance) -> None:
+        self._clients += clients
+        for client in clients:
+            client.start()
+        while not all([client.done() for client in clients]):
+            instance.check()
+            time.sleep(WATCH_S)
+
+    def _stop_clients(self) -> None:
+        for client in self._clients:
+            client.stop()
+
+    def _batch(self, phase: str, instance: Instance, say: Callable[[str], None]) -> None:
+        log_file = self._run.logs / f"demo-batch-{phase}.log"
+        environment = {
+            **os.environ,
+            "WEARABLES_RUN_DIR": str(self._run.root.resolve()),
+            "DAGSTER_HOME": str(self._run.dagster_home.resolve()),
+        }
+        command = [sys.executable, "-m", "wearables_platform.demo.batch", phase]
+        with log_file.open("wb") as log:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment, text=True)
+        assert process.stdout is not None
+        for line in process.stdout:
+            say(line.strip())
+        instance.check()
+        if process.wait() != 0:
+            # The scorecard says what is missing; a failed blocking check is one way for a demo to end red.
+            self._console.print(f"[red]Dagster: {phase} did not succeed[/]: {log_tail(log_file)}", soft_wrap=True)
+
+    @contextmanager
+    def _step(self, title: str) -> Iterator[Callable[[str], None]]:
+        began_s = time.monotonic()
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(pulse_style="cyan"),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=self._console, transient=True) as progress:
+            task = progress.add_task(title, total=None)
+            yield lambda line: progress.update(task, description=f"{title}: {line[:60]}")
+        took_s = time.monotonic() - began_s
+        self._console.print(f"[green]done[/] {title} [dim]({took_s:.1f} s)[/]", highlight=False, soft_wrap=True)
+
+    def _show_addresses(self, settings: Settings) -> None:
+        host, token = settings.bind_host, settings.require("api_token")
+        self._console.print(f"live page  http://{host}:{settings.api_port}/#token={token}", soft_wrap=True)
+        self._console.print(f"query API  http://{host}:{settings.api_port}/openapi", soft_wrap=True)
+        self._console.print(f"Dagster    http://{host}:{settings.dagster_port}/", soft_wrap=True)
+
+    def _stay(self, instance: Instance) -> None:
+        self._console.print("[bold]still running[/]: open the addresses above; Ctrl-C ends everything")
+        while True:
+            instance.check()
+            time.sleep(WATCH_S)
+
+
+def plant_fleet(seed: int, cast: Cast) -> FleetTruth:
+    """Say what the fleet will do; runs in a process of its own while servers start."""
+    devices = [person.device_id for person in cast.fleet]
+    registered_us = to_us(people.REGISTERED_AT)
+    return fleet_truth(
+        simulated_fleet(
+            seed, devices, start_us=people.FLEET_START_US, registered_us=registered_us, seconds=FLEET_SECONDS
+        )
+    )
+
+
+def plant_vitals(seed: int, cast: Cast) -> VitalsTruth:
+    """Say what the clean vitals come to."""
+    return vitals_truth(seed, vitals_sources(seed, [person.wearer for person in cast.vitals]))
+
+
+def require_known(sabotage: str | None) -> None:
+    """Raise unless the sabotage is one there is."""
+    if sabotage is not None and sabotage not in SABOTAGES:
+        msg = f"no sabotage called {sabotage!r}: one of {', '.join(SABOTAGES)}"
+        raise TerminalError(msg)
