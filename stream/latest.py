@@ -32,8 +32,10 @@ def guard_us(event_us: Ints, append_us: Ints) -> Ints:
     return np.where(event_us <= append_us + AHEAD_TOLERANCE_US, event_us, append_us)
 
 
-def latest_of_messages(channel: Channel, messages: Messages, fresh: npt.NDArray[np.bool_]) -> list[LatestUpdate]:
-    """Return the newest values in the messages of a fetch that are no duplicates."""
+def latest_of_messages(
+    channel: Channel, messages: Messages, fresh: npt.NDArray[np.bool_], *, traced: bool = True
+) -> list[LatestUpdate]:
+    """Return the newest values in the messages of a fetch that are no duplicates, with a trace of VM if `traced`."""
     keep = np.flatnonzero(fresh)
     if not len(keep):
         return []
@@ -41,7 +43,7 @@ def latest_of_messages(channel: Channel, messages: Messages, fresh: npt.NDArray[
     if len(keep) < len(messages):
         rows, append_us = rows.take(pa.array(keep)), append_us[keep]
     if channel is ACCELERATION:
-        return _acceleration(rows, append_us)
+        return _acceleration(rows, append_us, traced=traced)
     return _vitals(rows, append_us) if channel is VITALS else _status(rows, append_us)
 
 
@@ -84,7 +86,7 @@ def _sequence(rows: pa.RecordBatch) -> Ints:
     return values
 
 
-def _acceleration(rows: pa.RecordBatch, append_us: Ints) -> list[LatestUpdate]:
+def _acceleration(rows: pa.RecordBatch, append_us: Ints, *, traced: bool) -> list[LatestUpdate]:
     device, device_ids = dictionary_of(rows.column("device_id"))
     accel_g, counts = accel_values_g(rows)
     first = np.cumsum(counts) - counts
@@ -96,7 +98,7 @@ def _acceleration(rows: pa.RecordBatch, append_us: Ints) -> list[LatestUpdate]:
     time_us = start_us + np.rint((counts - 1) * 1e6 / rate_hz).astype(np.int64)
     guard = guard_us(time_us, append_us)
     newest = _newest(device, guard, sequence)
-    traces = _traces(device, start_us, rate_hz, accel_g, first, counts, guard, newest)
+    traces = _traces(device, start_us, rate_hz, accel_g, first, counts, guard, newest) if traced else {}
     boots = rows.column("boot_id").to_numpy()
     updates = []
     for i in newest:

@@ -5,7 +5,6 @@ A `Harvest` is the dataflow's item: everything one step of one partition has for
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
@@ -27,8 +26,11 @@ OUTCOMES: Final = ("stored", "duplicate", "quarantined", "dead_lettered")
 # Where nothing more can be read, the wall clock may stand in for the log's, this much later: a broker's clock that is
 # behind ours by less cannot make us give up on what it would still have dated in time.
 END_OF_LOG_MARGIN_US: Final = 2_000_000
-# So many messages are worth a flush on their own: catching up, rows leave often enough to bound memory.
-FLUSH_MESSAGES: Final = 20_000
+# So many messages are worth a flush on their own: catching up, rows leave often enough to bound memory. Each flush
+# computes again what it needs of the seconds before, so small flushes of many devices would be dear.
+FLUSH_MESSAGES: Final = 100_000
+# A fetch this large is from the past: nobody watches its curves.
+CATCHING_UP_MESSAGES: Final = 5_000
 
 
 class Scoring(Protocol):
@@ -113,7 +115,8 @@ class Partition:
         self._record(outcomes, len(fetch))
         state.next_offset, state.log_us = next_offset, decoded.log_us
         self._since_flush += len(fetch)
-        latest = latest_of_messages(self.channel, decoded.messages, ordered.fresh)
+        traced = len(fetch) < CATCHING_UP_MESSAGES
+        latest = latest_of_messages(self.channel, decoded.messages, ordered.fresh, traced=traced)
         newest_us = int(fetch.append_us.max()) if len(fetch) else 0
         return self._harvest(now_us, decoded.dead_letters, latest, newest_us)
 
@@ -174,7 +177,7 @@ class Partition:
         if self._since_flush < FLUSH_MESSAGES and now_us - self._flushed_us < self.rules.flush_us:
             return replace(base, newest_append_us=newest_append_us)
         self._since_flush, self._flushed_us = 0, now_us
-        rows = [self._scored(derived) for derived in self._derived(max(log_us, state.log_us)) if derived is not None]
+        rows = [self._scored(derived) for derived in self._derived(max(log_us, state.log_us))]
         pending, state.pending = state.pending, Pending()
         return replace(
             base,
@@ -189,14 +192,10 @@ class Partition:
             newest_append_us=newest_append_us,
         )
 
-    def _derived(self, log_us: int) -> list[Derived | None]:
+    def _derived(self, log_us: int) -> list[Derived]:
         if self.channel is not ACCELERATION:
             return []
-        steps: list[Callable[[], Derived | None]] = [
-            lambda: close_windows(self.state.windows),
-            lambda: close_idle(self.state.windows, log_us, self.rules.idle_us),
-        ]
-        return [step() for step in steps]
+        return [*close_windows(self.state.windows), *close_idle(self.state.windows, log_us, self.rules.idle_us)]
 
     def _scored(self, derived: Derived) -> ScoredRows:
         score, version = self.scoring.score(derived.windows)

@@ -8,6 +8,7 @@ cut of the log gives the same rows.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,15 +18,21 @@ import pyarrow as pa
 
 from stream.decode import Ints
 from stream.order import Late, Passed
-from wearables_platform.signals.events import EventRows, spike_events
+from wearables_platform.signals.cleaning import clean
+from wearables_platform.signals.events import EventRows, SpikeParams, events_in
 from wearables_platform.signals.flags import QualityFlag
-from wearables_platform.signals.windows import WINDOW_US, WindowRows, compute_windows, window_start_us
+from wearables_platform.signals.windows import WINDOW_US, WindowParams, WindowRows, window_start_us, windows_in
 from wearables_platform.wire.samples import REACH_AFTER_US, REACH_BEFORE_US, build_samples
 
 # Messages of one device may overlap a little, because stamps jitter: this much disorder is not lateness. It is also
 # what a final row waits beyond its halo.
 SETTLE_US: Final = 500_000
 NEVER_US: Final = -(2**62)
+# So many messages are turned into rows at once: their samples stay in the processor's cache, and memory is bounded.
+MESSAGES_AT_ONCE: Final = 3_000
+# Batch's defaults: `compute_windows` and `spike_events` clean alike, so the stream cleans once for both.
+_WINDOWS: Final = WindowParams()
+_SPIKES: Final = SpikeParams(clean=_WINDOWS.clean)
 
 # What the buffer keeps of a message: all that `build_samples` reads, and what the order step found out.
 MESSAGE_COLUMNS: Final = (
@@ -101,12 +108,12 @@ def accept(state: WindowState, passed: Passed, devices: list[str]) -> list[Late]
     return [_late(passed, int(i), devices) for i in np.flatnonzero(late)]
 
 
-def close_windows(state: WindowState) -> Derived | None:
+def close_windows(state: WindowState) -> list[Derived]:
     """Make the final rows of every window closed since the last call."""
     closed_us = _settled_us(state.progress["frontier_us"]) - REACH_AFTER_US
     ready = closed_us > state.progress["closed_us"]
     if not ready.any():
-        return None
+        return []
     since_us = state.progress["closed_us"].copy()
     derived = _derive(state, ready, since_us, closed_us, provisional=False)
     state.progress["closed_us"][ready] = closed_us[ready]
@@ -114,13 +121,13 @@ def close_windows(state: WindowState) -> Derived | None:
     return derived
 
 
-def close_idle(state: WindowState, log_us: int, idle_us: int) -> Derived | None:
+def close_idle(state: WindowState, log_us: int, idle_us: int) -> list[Derived]:
     """Make provisional rows of the open windows of devices not heard of for `idle_us` of log time."""
     progress = state.progress
     idle = ~progress["idle"] & (progress["frontier_us"] > progress["closed_us"])
     idle &= progress["last_log_us"] < log_us - idle_us
     if not idle.any():
-        return None
+        return []
     until_us = np.full(len(progress), 2**62)
     derived = _derive(state, idle, progress["closed_us"], until_us, provisional=True)
     progress["idle"][idle] = True
@@ -186,18 +193,32 @@ def merged_buffer(state: WindowState) -> pa.RecordBatch | None:
 
 def _derive(
     state: WindowState, chosen: npt.NDArray[np.bool_], from_us: Ints, to_us: Ints, *, provisional: bool
-) -> Derived | None:
-    """Compute the windows of the chosen devices that start in their [from, to)."""
+) -> list[Derived]:
+    """Compute the windows of the chosen devices that start in their [from, to), some devices at a time."""
     rows = merged_buffer(state)
     if rows is None:
-        return None
+        return []
     mine = chosen[rows.column("device").to_numpy()]
     rows = rows if mine.all() else rows.filter(pa.array(mine))
-    if not rows.num_rows:
-        return None
+    return [_derive_some(state, part, from_us, to_us, provisional=provisional) for part in _by_devices(rows)]
+
+
+def _by_devices(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Cut messages sorted by device into parts of whole devices, of about `MESSAGES_AT_ONCE`."""
+    device = rows.column("device").to_numpy()
+    begin = 0
+    while begin < len(device):
+        last = device[min(begin + MESSAGES_AT_ONCE, len(device)) - 1]
+        end = int(np.searchsorted(device, last, side="right"))
+        yield rows.slice(begin, end - begin)
+        begin = end
+
+
+def _derive_some(state: WindowState, rows: pa.RecordBatch, from_us: Ints, to_us: Ints, *, provisional: bool) -> Derived:
     made = build_samples(rows, rows.column("stepped").to_numpy(zero_copy_only=False), rows.column("segment").to_numpy())
     number = _numbers(rows, made.device_ids)
-    windows, events = compute_windows(made.samples), spike_events(made.samples)
+    cleaned = clean(made.samples, _WINDOWS.clean)
+    windows, events = windows_in(made.samples, cleaned, _WINDOWS), events_in(cleaned, _SPIKES)
     windows = windows.take(_inside(number[windows.device], windows.start_us, from_us, to_us))
     events = events.take(_inside(number[events.device], window_start_us(events.start_us), from_us, to_us))
     if provisional:

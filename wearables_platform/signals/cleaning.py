@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from wearables_platform.signals.flags import QualityFlag
 from wearables_platform.signals.glitches import GlitchParams, remove_glitches
-from wearables_platform.signals.motion import vector_magnitude_g
+from wearables_platform.signals.motion import any_axis, every_axis, vector_magnitude_g
 from wearables_platform.signals.samples import SampleTable
 from wearables_platform.signals.segments import Segments, continuity_breaks, segments_from_breaks
 
@@ -71,7 +71,7 @@ class CleanSamples:
 
 def finite_rows(samples: SampleTable) -> NDArray[np.bool_]:
     """Mark samples whose three axes are finite and whose rate is positive."""
-    return np.asarray(np.isfinite(samples.accel_g).all(axis=1) & (samples.rate_hz > 0) & np.isfinite(samples.rate_hz))
+    return np.asarray(every_axis(np.isfinite(samples.accel_g)) & (samples.rate_hz > 0) & np.isfinite(samples.rate_hz))
 
 
 def clean(samples: SampleTable, params: CleanParams | None = None) -> CleanSamples:
@@ -94,11 +94,13 @@ def clean(samples: SampleTable, params: CleanParams | None = None) -> CleanSampl
     Clipped, stuck and out-of-range samples are flagged and kept: only glitches are replaced.
     """
     params = params or CleanParams()
-    table = samples.take(finite_rows(samples))
+    finite = finite_rows(samples)
+    table = samples if finite.all() else samples.take(finite)
     breaks = continuity_breaks(table)
     segments = segments_from_breaks(breaks)
     accel_g, glitch = remove_glitches(table.accel_g.astype(np.float64), table.rate_hz, segments, params.glitch)
-    reach_g = np.abs(table.accel_g).max(axis=1, initial=0.0)
+    size_g = np.abs(table.accel_g)
+    reach_g = np.maximum(np.maximum(size_g[:, 0], size_g[:, 1]), size_g[:, 2])
     clipped = reach_g >= CLIP_SHARE * params.range_g
     found = {
         QualityFlag.GLITCH: glitch | (table.glitches > 0),
@@ -121,11 +123,11 @@ def stuck_samples(table: SampleTable, breaks: NDArray[np.bool_], stuck_s: float)
     """
     size = len(table)
     changed = breaks.copy()
-    changed[1:] |= (table.accel_g[1:] != table.accel_g[:-1]).any(axis=1)
+    changed[1:] |= any_axis(table.accel_g[1:] != table.accel_g[:-1])
     runs = segments_from_breaks(changed)
     span_us = table.time_us[runs.last] - table.time_us[runs.first] + 1e6 / table.rate_hz
     long = (span_us >= stuck_s * 1e6) & (runs.last > runs.first) if size else np.zeros(0, dtype=np.bool_)
-    return np.asarray(long | (table.accel_g == 0).all(axis=1))
+    return np.asarray(long | every_axis(table.accel_g == 0))
 
 
 def rebooted(table: SampleTable) -> NDArray[np.bool_]:

@@ -172,7 +172,8 @@ def _candidates(x: NDArray[np.float64], segments: Segments, floor_g: float, k: i
     size, reach = len(x), (k + 1) // 2
     near = (np.arange(size) - segments.first >= reach) & (segments.last - np.arange(size) >= reach)
     for offset in range(1, min(reach, size - 1) + 1):
-        close = (np.abs(x[offset:] - x[:-offset]) <= floor_g).all(axis=1)
+        apart = np.abs(x[offset:] - x[:-offset]) <= floor_g
+        close = np.logical_and.reduce([apart[:, axis] for axis in range(x.shape[1])])
         near[offset:] &= close
         near[:-offset] &= close
     return ~near

@@ -102,7 +102,11 @@ def compute_windows(samples: SampleTable, params: WindowParams | None = None) ->
     """
     params = params or WindowParams()
     samples.require_sorted()
-    cleaned = clean(samples, params.clean)
+    return windows_in(samples, clean(samples, params.clean), params)
+
+
+def windows_in(samples: SampleTable, cleaned: CleanSamples, params: WindowParams) -> WindowRows:
+    """As `compute_windows`, for samples already cleaned with ``params.clean``: events are found in the same ones."""
     device, start_us = _window_keys(samples)
     row_of_sample = _row_of(device, start_us, cleaned.table)
     steps = find_steps(cleaned, params.steps)
@@ -227,9 +231,9 @@ def _flags(
 ) -> NDArray[np.int32]:
     flags = np.zeros(len(device), dtype=np.int32)
     np.bitwise_or.at(flags, rows, cleaned.flags)
-    bad = samples.take(~finite_rows(samples))
-    bad_rows = _row_of(device, start_us, bad)
-    np.bitwise_or.at(flags, bad_rows, bad.flags | int(QualityFlag.NON_FINITE))
+    if len(cleaned.table) < len(samples):
+        bad = samples.take(~finite_rows(samples))
+        np.bitwise_or.at(flags, _row_of(device, start_us, bad), bad.flags | int(QualityFlag.NON_FINITE))
     gap = _has_gap(cleaned, start_us, rows)
     flags[gap] |= int(QualityFlag.GAP)
     expected = features["rate_hz"]
