@@ -10,13 +10,13 @@ import random
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final, NamedTuple
 
 import requests
 from requests.adapters import HTTPAdapter
 
-from wearables_platform.edge.outbox import ACCEPTED, REFUSED
-from wearables_platform.edge.spool import Spool, SpooledMessage
+from wearables_platform.edge.spool import ACCEPTED, REFUSED, Spool, SpooledMessage
 from wearables_platform.logs import get_logger
 
 PROTOBUF: Final = "application/x-protobuf"
@@ -38,7 +38,7 @@ class Answer(NamedTuple):
     @property
     def accepted(self) -> bool:
         """Whether the platform holds the message."""
-        return self.status == requests.codes.accepted
+        return self.status == HTTPStatus.ACCEPTED
 
 
 class HttpPoster:
@@ -60,7 +60,7 @@ class HttpPoster:
             response = self._session.post(url, data=body, headers=headers, timeout=TIMEOUT_S)
         except requests.RequestException as exc:
             return Answer(0, type(exc).__name__, FIRST_BACKOFF_S)
-        if response.status_code == requests.codes.too_many_requests or response.status_code >= 500:
+        if response.status_code == HTTPStatus.TOO_MANY_REQUESTS or response.status_code >= 500:
             return Answer(response.status_code, response.reason, _retry_after_s(response))
         return Answer(response.status_code, _problem(response))
 

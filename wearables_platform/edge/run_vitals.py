@@ -16,10 +16,9 @@ import typer
 from wearables_platform.domain.channels import VITALS
 from wearables_platform.domain.reasons import DeadLetterReason
 from wearables_platform.edge.http_client import PROTOBUF, HttpOutbox, HttpPoster
-from wearables_platform.edge.outbox import DROPPED, PRODUCED, REFUSED
 from wearables_platform.edge.running import read_tokens, write_report
 from wearables_platform.edge.simulation.vitals import VitalsSource, Wearer, vitals_sources
-from wearables_platform.edge.spool import Spool, SpoolDatabase
+from wearables_platform.edge.spool import DROPPED, PRODUCED, REFUSED, Spool, SpoolDatabase
 from wearables_platform.errors import TerminalError, TransientError
 from wearables_platform.logs import configure_logging, get_logger
 
@@ -72,7 +71,7 @@ def _post_all(outbox: HttpOutbox, stop: threading.Event) -> bool:
     return not outbox.pending
 
 
-def broken_posts(source: VitalsSource, neighbour: VitalsSource) -> list[tuple[bytes, str, DeadLetterReason]]:
+def broken_posts(neighbour: VitalsSource) -> list[tuple[bytes, str, DeadLetterReason]]:
     """Return (body, content type, reason) of what a device must not get away with."""
     other = neighbour.messages()[0].payload
     return [
@@ -86,7 +85,7 @@ def _post_broken(poster: HttpPoster, sources: list[VitalsSource], stop: threadin
     """Post broken bodies until each is refused for good; returns (SHA-256, reason) of each."""
     source, neighbour = sources[0], sources[1]
     planted = []
-    for body, content_type, reason in broken_posts(source, neighbour):
+    for body, content_type, reason in broken_posts(neighbour):
         deadline_s = time.monotonic() + BROKEN_POSTS_S
         answer = poster.post(source.wearer.device_id, VITALS.name, body, content_type)
         while answer.later_s is not None and not stop.is_set():
