@@ -1,6 +1,7 @@
 """What wakes the batch side: days that are dirty or whose archive has grown; and what keeps the left edge fresh."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -28,7 +29,7 @@ def days_to_rebuild(
     from wearables_platform.batch.late_data import days_with_late_data
 
     with sql.open() as client, mongo.open() as archive:
-        found = days_with_late_data(client, archive, lake.open())
+        found = days_with_late_data(client, archive, lake.open(), datetime.now(UTC).date().isoformat())
     if not found:
         yield dg.SkipReason("no built day is dirty, and the archive holds what the lake holds")
     for first, last in contiguous(list(found)):

@@ -121,11 +121,15 @@ class Evidence:
         (N,) keys whose row can change no more with what the stream has read and the archive had not: batch may act.
     awaited
         (N,) keys whose row the stream may still write: a missing row there is not a fault.
+    over
+        The day is over: what the stream left provisional is finished here. Until then a device may come back and the
+        stream finish its rows itself.
     """
 
     dirty: Mapping[int, str]
     settled: Keys
     awaited: Keys
+    over: bool = True
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,8 @@ def plan_repair(batch: KeyedRows, stored: KeyedRows, columns: Sequence[str], evi
     """
     found = compare(batch, stored, columns)
     settled, awaited = set(evidence.settled.tolist()), set(evidence.awaited.tolist())
+    if not evidence.over:
+        settled -= set(stored.keys[stored.columns["provisional"].astype(bool)].tolist()) - evidence.dirty.keys()
     put: dict[int, str] = {}
     for key in settled.intersection(found.different.tolist()):
         put[key] = evidence.dirty.get(key) or _why_different(stored, key)

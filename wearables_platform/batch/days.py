@@ -44,7 +44,7 @@ def recompute_day(sql: SqlClient, lake: Lake, day: str, load: Load, score: Score
     features = day_features(lake, day)
     manifests = publish_features(lake, editions, features)
     bounds = day_bounds_us(day)
-    evidence = _evidence(sql, lake, day, features.ends)
+    evidence = _evidence(sql, lake, day, features.ends, load.at)
     windows = repair_windows(sql, features.windows, bounds, evidence, load, score)
     spikes = repair_spikes(sql, features.spikes, bounds, evidence, load)
     return RecomputedDay(manifests, windows, spikes, resolve_dirty(sql, bounds, features.message_ids))
@@ -57,17 +57,17 @@ def check_day(sql: SqlClient, lake: Lake, day: str, *, run_id: str, at: datetime
     columns = ["device_id", "end_time_us", "partition", "offset"]
     messages = lake.read_table(raw_dataset(ACCELERATION), neighbours([day]), columns=columns)
     ends = device_ends(messages) if messages is not None else {}
-    evidence = _evidence(sql, lake, day, ends)
+    evidence = _evidence(sql, lake, day, ends, at)
     parity = day_parity(sql, day, day_bounds_us(day), windows, spikes, evidence)
     record_parity(sql, parity, run_id=run_id, at=at)
     return parity
 
 
-def _evidence(sql: SqlClient, lake: Lake, day: str, ends: Mapping[str, DeviceEnd]) -> DayEvidence:
+def _evidence(sql: SqlClient, lake: Lake, day: str, ends: Mapping[str, DeviceEnd], at: datetime) -> DayEvidence:
     raw = lake.manifest(raw_dataset(ACCELERATION), day)
     committed = {} if raw is None else {int(p): position for p, position in raw.cut["committed"].items()}
     with sql.transaction() as connection:
-        return gather_evidence(connection, day_bounds_us(day), ends, committed)
+        return gather_evidence(connection, day_bounds_us(day), ends, committed, at)
 
 
 def _table(lake: Lake, dataset: str, day: str, schema: pa.Schema) -> pa.Table:

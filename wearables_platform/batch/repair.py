@@ -68,12 +68,15 @@ class DayEvidence:
         Per partition, the position after the last one the stream has read; empty where no stream ever ran.
     archive_read
         Per partition, the position the archive had committed before the lake was written; empty where not known.
+    over
+        The day has ended.
     """
 
     dirty: Mapping[tuple[str, int], str]
     ends: Mapping[str, DeviceEnd]
     stream_read: Mapping[int, int]
     archive_read: Mapping[int, int]
+    over: bool = True
 
     @property
     def devices(self) -> set[str]:
@@ -88,7 +91,7 @@ class DayEvidence:
         dirty = {key: self.dirty[pair] for key, pair in zip(every.tolist(), of_key, strict=True) if pair in self.dirty}
         settled = np.array([self._settled(*pair) for pair in of_key], bool)
         awaited = np.array([self._awaited(*pair) for pair in of_key], bool)
-        return Evidence(dirty, every[settled], every[awaited])
+        return Evidence(dirty, every[settled], every[awaited], self.over)
 
     def _settled(self, device_id: str, start_us: int) -> bool:
         end = self.ends.get(device_id)
@@ -122,14 +125,18 @@ class Repaired:
 
 
 def gather_evidence(
-    connection: Connection, day_us: tuple[int, int], ends: Mapping[str, DeviceEnd], archive_read: Mapping[int, int]
+    connection: Connection,
+    day_us: tuple[int, int],
+    ends: Mapping[str, DeviceEnd],
+    archive_read: Mapping[int, int],
+    at: datetime,
 ) -> DayEvidence:
-    """Read from the database what is known about a day's windows."""
+    """Read from the database what is known about a day's windows, `at` an instant."""
     dirty: dict[tuple[str, int], str] = {}
     for device_id, start_us, cause, *_ in _queries.find_dirty_windows(connection, **_day(day_us)):
         dirty.setdefault((device_id, start_us), cause)
     read = _queries.find_read_positions(connection, consumer=STREAM, topic=ACCELERATION.topic)
-    return DayEvidence(dirty, ends, dict(read), archive_read)
+    return DayEvidence(dirty, ends, dict(read), archive_read, over=from_us(day_us[1]) <= at)
 
 
 def repair_windows(
