@@ -19,6 +19,9 @@ from scipy.ndimage import minimum_filter1d
 CATCH_UP_S = 0.5
 """A stall that lasts longer than this is taken for missing samples."""
 
+LONGEST_STALL_US = 100_000
+"""Real watches stall for up to 58 ms."""
+
 GAP_PERIODS = 1.5
 GAP_TOLERANCE_US = 2_000
 """What the signal kernels take for a gap as well: `signals.segments`."""
@@ -110,6 +113,9 @@ def regular_times(time_us: NDArray[np.int64], rate_hz: float) -> Timeline:
     ahead = max(2, round(CATCH_UP_S * rate_hz))
     # The least lateness from each sample on, over CATCH_UP_S: a stall does not move it, a loss does, at its place.
     offset_us = _forward_minimum(late_us, ahead)
+    # What is late at the very end has had no time to catch up: a stall as long as real ones are is no gap there either.
+    tail_us = offset_us[-ahead:]
+    offset_us[-ahead:] = np.where(tail_us - tail_us[0] < LONGEST_STALL_US, tail_us[0], tail_us)
     usual_us = JITTER_SHARE * float(np.median(late_us - offset_us))
     limit_us = (GAP_PERIODS - 1) * period_us + GAP_TOLERANCE_US + usual_us
     breaks = np.flatnonzero(np.abs(np.diff(offset_us)) > limit_us) + 1
