@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wearables_platform.clients.lake import Lake
-from wearables_platform.clients.sql import BulkTable, Connection, SqlClient, load_queries, upsert
+from wearables_platform.clients.sql import Connection, SqlClient, copy_rows, load_queries
 from wearables_platform.domain.channels import QUANTITY_BY_NAME, VITALS
 from wearables_platform.domain.time_policy import EARLIEST_EVENT_US, FUTURE_TOLERANCE_US, from_us
 from wearables_platform.wire.raw_messages import raw_dataset
@@ -41,10 +41,9 @@ class Cleaning:
     values: Callable[[pa.StructArray], Iterator[tuple[Any, ...]]]
 
     @property
-    def staging(self) -> BulkTable:
-        """Return the table the readings are copied into."""
-        columns = {**_WHO, **self.columns, "append_time": "timestamptz"}
-        return BulkTable(f"staging.{self.quantity}", columns, "ON CONFLICT DO NOTHING")
+    def staged_columns(self) -> dict[str, str]:
+        """Return the columns the readings are copied into, with their SQL types."""
+        return {**_WHO, **self.columns, "append_time": "timestamptz"}
 
     def run(self, statement: str, connection: Connection, **parameters: Any) -> int:
         """Run one statement of the cleaning script and return how many rows it touched."""
@@ -98,9 +97,13 @@ def clean_days(sql: SqlClient, lake: Lake, cleaning: Cleaning, days: Sequence[st
         return Cleaned(0, 0, 0, 0, {})
     with sql.transaction() as connection:
         _make_room(connection, cleaning, messages)
-        readings = upsert(connection, cleaning.staging, staged_rows(cleaning, messages, load_id))
+        cleaning.run("clear_{}", connection, load_id=load_id)
+        rows = staged_rows(cleaning, messages, load_id)
+        readings = copy_rows(connection, f"staging.{cleaning.quantity}", cleaning.staged_columns, rows)
+        # Nobody else vacuums or analyzes in time: without it the planner takes a full load for an empty table.
+        connection.execute(f"ANALYZE staging.{cleaning.quantity}")
         cleaning.run("judge_{}", connection, load_id=load_id, **cleaning.rules)
-        for statement in ("set_repeated_{}_aside", "forget_rejected_{}", "withdraw_{}"):
+        for statement in ("set_repeated_{}_aside", "set_{}_already_held_aside", "forget_rejected_{}", "withdraw_{}"):
             cleaning.run(statement, connection, load_id=load_id)
         rejected = cleaning.run("record_rejected_{}", connection, load_id=load_id)
         changed = cleaning.run("accept_{}", connection, load_id=load_id, cleaned_by=CLEANED_BY)

@@ -149,14 +149,24 @@ def upsert(connection: Connection, table: BulkTable, rows: Iterable[Sequence[Any
     with connection.cursor() as cursor:
         cursor.execute(_as_query(f"DROP TABLE IF EXISTS pg_temp.{table.staging}"))
         cursor.execute(_as_query(table.create))
-        copy = pgsql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
-            pgsql.Identifier(table.staging), pgsql.SQL(", ").join(map(pgsql.Identifier, table.columns))
-        )
+        copy_rows(connection, table.staging, table.columns, rows)
+        return cursor.execute(_as_query(table.merge)).rowcount
+
+
+def copy_rows(connection: Connection, table: str, columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> int:
+    """Append rows to a table by binary COPY inside the caller's transaction; returns how many.
+
+    Not idempotent by itself: a key that is there already fails the transaction.
+    """
+    copy = pgsql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
+        pgsql.Identifier(*table.split(".")), pgsql.SQL(", ").join(map(pgsql.Identifier, columns))
+    )
+    with connection.cursor() as cursor:
         with cursor.copy(copy) as sink:
-            sink.set_types(list(table.columns.values()))
+            sink.set_types(list(columns.values()))
             for row in rows:
                 sink.write_row(row)
-        return cursor.execute(_as_query(table.merge)).rowcount
+        return cursor.rowcount
 
 
 def load_queries(path: Path) -> Any:

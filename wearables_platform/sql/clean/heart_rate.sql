@@ -4,31 +4,44 @@
 
 -- name: judge_heart_rate(earliest, future_tolerance, low, high, load_id)!
 -- Write beside each reading of the load the first rule it breaks; none for a good one.
-UPDATE staging.heart_rate
-SET rule = CASE
-    WHEN bpm IN ('NaN', 'Infinity', '-Infinity') THEN 'not_a_number'
-    WHEN time < :earliest THEN 'time_too_early'
-    WHEN time > append_time + :future_tolerance THEN 'time_in_future'
-    WHEN bpm < :low THEN 'below_range'
-    WHEN bpm > :high THEN 'above_range'
-END
-WHERE load_id = :load_id;
+UPDATE staging.heart_rate s
+SET rule = judged.rule
+FROM (
+    SELECT message_id, reading_number,
+           CASE
+               WHEN bpm IN ('NaN', 'Infinity', '-Infinity') THEN 'not_a_number'
+               WHEN time < :earliest THEN 'time_too_early'
+               WHEN time > append_time + :future_tolerance THEN 'time_in_future'
+               WHEN bpm < :low THEN 'below_range'
+               WHEN bpm > :high THEN 'above_range'
+           END AS rule
+    FROM staging.heart_rate
+    WHERE load_id = :load_id
+) AS judged
+WHERE s.load_id = :load_id AND s.message_id = judged.message_id AND s.reading_number = judged.reading_number
+  AND judged.rule IS NOT NULL;
 
 -- name: set_repeated_heart_rate_aside(load_id)!
--- One reading per device and instant: the first by message and place in it, in this load and in the table. Which one
--- wins must not depend on the order in which days are cleaned.
+-- One reading per device and instant: the first by message and place in it. Which one wins must not depend on the
+-- order in which days are cleaned.
 UPDATE staging.heart_rate s
 SET rule = 'duplicate_reading'
 FROM (
     SELECT message_id, reading_number,
-           row_number() OVER (PARTITION BY device_id, time ORDER BY message_id, reading_number) AS place,
-           (SELECT h.message_id FROM telemetry.heart_rate h
-            WHERE h.device_id = g.device_id AND h.time = g.time) AS held_by
-    FROM staging.heart_rate g
+           row_number() OVER (PARTITION BY device_id, time ORDER BY message_id, reading_number) AS place
+    FROM staging.heart_rate
     WHERE load_id = :load_id AND rule IS NULL
 ) AS ranked
 WHERE s.load_id = :load_id AND s.message_id = ranked.message_id AND s.reading_number = ranked.reading_number
-  AND (ranked.place > 1 OR ranked.held_by < ranked.message_id);
+  AND ranked.place > 1;
+
+-- name: set_heart_rate_already_held_aside(load_id)!
+-- The same against what earlier loads have written.
+UPDATE staging.heart_rate s
+SET rule = 'duplicate_reading'
+FROM telemetry.heart_rate h
+WHERE s.load_id = :load_id AND s.rule IS NULL
+  AND h.device_id = s.device_id AND h.time = s.time AND h.message_id < s.message_id;
 
 -- name: forget_rejected_heart_rate(load_id)!
 -- Drop what an earlier load said of these messages.

@@ -2,31 +2,45 @@
 
 -- name: judge_steps(earliest, future_tolerance, longest_span, high_per_minute, load_id)!
 -- Write beside each count of the load the first rule it breaks; none for a good one.
-UPDATE staging.steps
-SET rule = CASE
-    WHEN start_time < :earliest THEN 'time_too_early'
-    WHEN end_time > append_time + :future_tolerance THEN 'time_in_future'
-    WHEN end_time <= start_time THEN 'empty_span'
-    WHEN end_time - start_time > :longest_span THEN 'span_too_long'
-    WHEN step_count < 0 THEN 'negative_count'
-    WHEN step_count > :high_per_minute * extract(epoch FROM end_time - start_time) / 60 THEN 'above_range'
-END
-WHERE load_id = :load_id;
+UPDATE staging.steps s
+SET rule = judged.rule
+FROM (
+    SELECT message_id, reading_number,
+           CASE
+               WHEN start_time < :earliest THEN 'time_too_early'
+               WHEN end_time > append_time + :future_tolerance THEN 'time_in_future'
+               WHEN end_time <= start_time THEN 'empty_span'
+               WHEN end_time - start_time > :longest_span THEN 'span_too_long'
+               WHEN step_count < 0 THEN 'negative_count'
+               WHEN step_count > :high_per_minute * extract(epoch FROM end_time - start_time) / 60 THEN 'above_range'
+           END AS rule
+    FROM staging.steps
+    WHERE load_id = :load_id
+) AS judged
+WHERE s.load_id = :load_id AND s.message_id = judged.message_id AND s.reading_number = judged.reading_number
+  AND judged.rule IS NOT NULL;
 
 -- name: set_repeated_steps_aside(load_id)!
--- One count per device and begin of the span: the first by message and place in it, in this load and in the table.
+-- One count per device and begin of the span: the first by message and place in it. Which one wins must not depend on the
+-- order in which days are cleaned.
 UPDATE staging.steps s
 SET rule = 'duplicate_reading'
 FROM (
     SELECT message_id, reading_number,
-           row_number() OVER (PARTITION BY device_id, start_time ORDER BY message_id, reading_number) AS place,
-           (SELECT h.message_id FROM telemetry.steps h
-            WHERE h.device_id = g.device_id AND h.start_time = g.start_time) AS held_by
-    FROM staging.steps g
+           row_number() OVER (PARTITION BY device_id, start_time ORDER BY message_id, reading_number) AS place
+    FROM staging.steps
     WHERE load_id = :load_id AND rule IS NULL
 ) AS ranked
 WHERE s.load_id = :load_id AND s.message_id = ranked.message_id AND s.reading_number = ranked.reading_number
-  AND (ranked.place > 1 OR ranked.held_by < ranked.message_id);
+  AND ranked.place > 1;
+
+-- name: set_steps_already_held_aside(load_id)!
+-- The same against what earlier loads have written.
+UPDATE staging.steps s
+SET rule = 'duplicate_reading'
+FROM telemetry.steps h
+WHERE s.load_id = :load_id AND s.rule IS NULL
+  AND h.device_id = s.device_id AND h.start_time = s.start_time AND h.message_id < s.message_id;
 
 -- name: forget_rejected_steps(load_id)!
 -- Drop what an earlier load said of these messages.
