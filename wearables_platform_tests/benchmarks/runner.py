@@ -33,7 +33,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Lap:
-    """One side's turn: units of work, wall seconds, whether its output was whole and right, and our processor seconds."""
+    """One side's turn: work done, wall seconds, whether its output was whole and right, processor seconds of ours."""
 
     work: float
     seconds: float
