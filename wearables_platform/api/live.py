@@ -17,6 +17,7 @@ from typing import Any
 
 from wearables_platform.api.latest import FleetView, latest_values, only_visible, recent_anomaly
 from wearables_platform.api.problems import RETRY_AFTER_S, RequestRefused
+from wearables_platform.clients.redis import MAX_ANOMALIES
 from wearables_platform.errors import StoreUnavailable
 
 TICK_S = 0.25  # the trace moves four times a second, the fleet once
@@ -24,7 +25,7 @@ FLEET_EVERY_TICKS = 4
 PLATFORM_EVERY_TICKS = 20
 # How much of the trace a new reader gets at once; then only what is new.
 TRACE_SPAN_US = 15_000_000
-ANOMALIES_AT_START = 50
+ANOMALIES_AT_START = 300
 MAX_STREAMS = 24
 
 
@@ -125,7 +126,8 @@ class LiveStream:
         return _frame("fleet", {"as_of": now.isoformat(), "total": total, "changed": changed, "gone": gone})
 
     def _anomaly_frames(self) -> Iterator[bytes]:
-        entries = self.fleet.source.recent_anomalies(self.last_anomaly_id, ANOMALIES_AT_START)
+        limit = MAX_ANOMALIES if self.last_anomaly_id else ANOMALIES_AT_START
+        entries = self.fleet.source.recent_anomalies(self.last_anomaly_id, limit)
         if not entries:
             return
         self.last_anomaly_id = entries[0][0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from flask import Response, request
@@ -12,12 +13,14 @@ from wearables_platform.api import access
 from wearables_platform.api.answering import reply
 from wearables_platform.api.live import LiveStream
 from wearables_platform.api.parameters import ModelQuery, RecentQuery, StreamQuery
+from wearables_platform.api.problems import refuse_parameter
 from wearables_platform.api.replies import Models, ModelVersion, RecentAnomalies, StageCount, Stages
 from wearables_platform.api.services import instant, services
 
 _TAG = Tag(name="platform", description="Models, counts per stage, live values.")
 SOCKET_TIMEOUT_S = 20.0
 _MAX_VISIBLE = 100_000
+_EVENT_ID = re.compile(r"\d{1,19}-\d{1,19}")
 
 
 def add_routes(api: APIBlueprint) -> None:
@@ -74,12 +77,19 @@ def stream_live(query: StreamQuery) -> Response:
         query.limit,
         visible,
         _platform_state(everything=visible is None),
-        last_anomaly_id=request.headers.get("Last-Event-ID"),
+        last_anomaly_id=_last_event_id(),
     )
     body = services().streams.open(stream)
     _cut_off_slow_readers()
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return Response(body, mimetype="text/event-stream", headers=headers)
+
+
+def _last_event_id() -> str | None:
+    given = request.headers.get("Last-Event-ID")
+    if given is not None and not _EVENT_ID.fullmatch(given):
+        refuse_parameter("Last-Event-ID", "is not the id of an event of this stream")
+    return given
 
 
 def _cut_off_slow_readers() -> None:

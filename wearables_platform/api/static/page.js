@@ -129,8 +129,9 @@ function showSelected() {
   const digits = { heart_rate_bpm: 0, vm_g: 2, enmo_mg: 1, battery_percent: 0 };
   for (const field of document.querySelectorAll("#now [data-field]"))
     field.textContent = number(device[field.dataset.field], digits[field.dataset.field]);
-  const age = device.event_time ? (state.now - Date.parse(device.event_time)) / 1000 : null;
-  trace.stale = { live: null, silent: age === null ? "nothing received yet" : `silent: nothing for ${span(age)}`, late: null }[device.freshness];
+  const heard = device.received_time ?? device.event_time;
+  const silence = heard ? `silent: nothing for ${span((state.now - Date.parse(heard)) / 1000)}` : "nothing received yet";
+  trace.stale = device.freshness === "silent" ? silence : null;
   const measured = device.event_time ? `measured ${day(device.event_time)} ${clock(device.event_time).slice(0, 8)} UTC` : "";
   $("trace-state").textContent = device.freshness === "late" ? `late: ${measured}` : measured;
   const vm = device.vm_g === null ? "no samples yet" : `now ${number(device.vm_g, 2)} g`;
@@ -178,10 +179,10 @@ function showStages(stages) {
     const key = `${consumer}\n${topic}`;
     lines.set(key, { ...lines.get(key), [outcome]: messages });
   }
-  const sum = (consumer, outcome) =>
-    stages.filter((row) => row.consumer === consumer && row.outcome === outcome).reduce((total, row) => total + row.messages, 0);
-  $("figure-archived").textContent = number(sum("archive", "stored"), 0);
-  $("figure-dead").textContent = number(sum("archive", "dead_lettered"), 0);
+  const streamed = stages.filter((row) => row.consumer === "stream");
+  const sum = (rows) => rows.reduce((total, row) => total + row.messages, 0);
+  $("figure-streamed").textContent = number(sum(streamed), 0);
+  $("figure-dead").textContent = number(sum(streamed.filter((row) => row.outcome === "dead_lettered")), 0);
   $("stages-empty").hidden = lines.size > 0;
   $("stages").tBodies[0].replaceChildren(...[...lines].map(([key, counts]) => stageRow(key.split("\n"), counts)));
 }

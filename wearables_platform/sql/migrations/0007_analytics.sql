@@ -249,8 +249,8 @@ SELECT l.consumer, l.topic, l.outcome, sum(upper(run) - lower(run))::bigint AS m
 FROM quality.ledger l
 CROSS JOIN LATERAL unnest(l.positions) AS run
 GROUP BY l.consumer, l.topic, l.outcome;
-COMMENT ON VIEW analytics.stage_counts_v1 IS 'How many log positions each consumer has read, by what became of them.';
-COMMENT ON COLUMN analytics.stage_counts_v1.consumer IS 'Which consumer read them: archive or stream; no unit.';
+COMMENT ON VIEW analytics.stage_counts_v1 IS 'How many log positions each consumer that keeps the ledger has read, by what became of them.';
+COMMENT ON COLUMN analytics.stage_counts_v1.consumer IS 'Which consumer read them: stream (the archive''s account is its own documents); no unit.';
 COMMENT ON COLUMN analytics.stage_counts_v1.topic IS 'Topic of the log; no unit.';
 COMMENT ON COLUMN analytics.stage_counts_v1.outcome IS 'stored, duplicate, quarantined or dead_lettered; no unit.';
 COMMENT ON COLUMN analytics.stage_counts_v1.messages IS 'Log positions with that outcome; count.';

@@ -117,6 +117,22 @@ def test_a_reader_who_comes_back_gets_the_events_missed_and_no_other(live: Lates
     assert [item["device_id"] for item in missed["items"]] == ["d2", "d1"]
 
 
+@pytest.mark.sql
+@pytest.mark.parametrize("forged", ["0", "-", "1-1; --", "1" * 40 + "-1"])
+def test_an_event_id_that_is_none_is_refused(caller: Caller, forged: str) -> None:
+    response = caller.get("/v1/live/stream", headers={"Last-Event-ID": forged})
+    assert (response.status_code, response.mimetype) == (400, "application/problem+json")
+    assert "Last-Event-ID" in response.text
+
+
+def test_many_events_between_two_visits_are_all_sent(live: LatestWriter, live_url: str) -> None:
+    live.add_anomalies({"first": {"device_id": "d", "kind": "spike", "start_us": NOW_US}})
+    last_id, _ = Reader(live_url).until("anomalies")
+    live.add_anomalies({f"e{n}": {"device_id": f"d{n}", "kind": "spike", "start_us": NOW_US + n} for n in range(400)})
+    _, missed = Reader(live_url, last_anomaly_id=last_id).until("anomalies")
+    assert [item["device_id"] for item in missed["items"]] == [f"d{n}" for n in reversed(range(400))]
+
+
 def test_values_json_does_not_know_are_left_out(live: LatestWriter, live_url: str) -> None:
     live.add_anomalies({"e": {"device_id": "d0", "kind": "spike", "start_us": NOW_US, "peak_g": float("nan")}})
     _moved(live, "d0", NOW_US, (NOW_US - 40_000, float("nan")), (NOW_US, 1.0))
