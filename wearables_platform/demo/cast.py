@@ -19,12 +19,11 @@ FLEET_DEVICES: Final = 6
 PEOPLE_PER_BAND: Final = (9, 8, 8, 6, 5, 3)
 REGISTERED_AT: Final = datetime(2026, 2, 20, tzinfo=UTC)
 
-# Everything happens on fixed days. The fleet crosses a UTC hour and Europe's clock change; the recordings have a day of
-# their own; windows from the last moment on are scored by the model that the demo publishes.
-FLEET_START_US: Final = to_us(datetime(2026, 3, 29, 0, 59, 30, tzinfo=UTC))
+# Everything happens on fixed days. The recordings have a day of their own. The fleet crosses a UTC hour and Europe's
+# clock change on the next day, whose windows are scored by the model that is trained on the recordings.
 RECORDINGS_START: Final = datetime(2026, 3, 28, 9, tzinfo=UTC)
-SCORED_FROM: Final = datetime(2026, 4, 6, tzinfo=UTC)
-SCORED_FLEET_START_US: Final = to_us(datetime(2026, 4, 6, 12, tzinfo=UTC))
+SCORED_FROM: Final = datetime(2026, 3, 29, tzinfo=UTC)
+FLEET_START_US: Final = to_us(datetime(2026, 3, 29, 0, 59, 30, tzinfo=UTC))
 
 
 class Person(NamedTuple):

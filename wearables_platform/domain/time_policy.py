@@ -73,7 +73,10 @@ def impossible_times(start_us: npt.NDArray[np.int64], append_us: npt.NDArray[np.
 
 
 def registration_verdict(start_us: int, registered_us: int) -> QuarantineReason | None:
-    """Judge an event time by the device's registration; the gateways put the answer in the record's header."""
-    if start_us < registered_us - REGISTRATION_SPAN_US:
+    """Judge an event time by the device's registration; the gateways put the answer in the record's header.
+
+    A time that no device can have keeps its own reason, which `impossible_time` gives.
+    """
+    if EARLIEST_EVENT_US <= start_us < registered_us - REGISTRATION_SPAN_US:
         return QuarantineReason.BEFORE_REGISTRATION
     return None

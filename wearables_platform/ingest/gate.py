@@ -1,22 +1,22 @@
-"""From a posted body to a record in Kafka: judged, written, waited for."""
+"""From posted messages to records in Kafka: judged, written, waited for."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, NamedTuple
 
 import prometheus_client
 
-from wearables_platform.clients.kafka import Producer, QueueFull
+from wearables_platform.clients.kafka import DeliveryReport, Producer, QueueFull
 from wearables_platform.clients.topics import dead_letter
 from wearables_platform.domain.channels import VERDICT_HEADER, Channel
 from wearables_platform.domain.identity import MessageIdentity
 from wearables_platform.domain.reasons import DeadLetterReason
 from wearables_platform.domain.time_policy import registration_verdict
 from wearables_platform.errors import StoreUnavailable, TransientError, WireError
-from wearables_platform.ingest.json_form import payload_from_json
+from wearables_platform.ingest.framing import Item
 from wearables_platform.logs import get_logger
 from wearables_platform.registry import Device
 from wearables_platform.wire import codec
@@ -26,24 +26,73 @@ DELIVERY_WAIT_S: Final = 20.0
 POLL_S: Final = 0.05
 
 _log = get_logger(__name__)
-_bodies = prometheus_client.Counter(
-    "wearables_ingest_bodies", "Posted bodies by channel and by what became of them.", ["channel", "outcome"]
+_messages = prometheus_client.Counter(
+    "wearables_ingest_messages", "Posted messages by channel and by what became of them.", ["channel", "outcome"]
 )
 
 
-@dataclass(frozen=True)
-class Posted:
-    """One body as it came in."""
+class Refusal(NamedTuple):
+    """A message that will never be accepted: its position in the request, and why."""
 
-    device: Device
-    channel: Channel
-    body: bytes
-    is_json: bool
+    position: int
+    reason: str
+    detail: str
 
-    @property
-    def source(self) -> str:
-        """Where it came in, for the dead letter."""
-        return f"/v1/devices/{self.device.device_id}/{self.channel.name}"
+
+class Answer(NamedTuple):
+    """What became of a request's messages; all of it is in Kafka, the dead letters of the refused too."""
+
+    accepted: list[MessageIdentity]
+    refused: list[Refusal]
+
+
+class Deliveries:
+    """The delivery reports of one request, waited for together."""
+
+    def __init__(self) -> None:
+        self._open = 0
+        self._failures: list[Exception] = []
+        self._changed = threading.Condition()
+
+    def send(self, send: Callable[[DeliveryReport], object]) -> None:
+        """Queue one record; a full queue means that nothing of the request is promised."""
+        with self._changed:
+            self._open += 1
+        try:
+            send(self._report)
+        except QueueFull as exc:
+            self._report(exc)
+            msg = "too much is waiting for Kafka"
+            raise StoreUnavailable(msg) from exc
+
+    def wait(self, timeout_s: float) -> None:
+        """Return once Kafka holds every record; raises `StoreUnavailable` if it did not take one in time."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._open == 0, timeout_s):
+                msg = f"Kafka did not confirm within {timeout_s:.0f} s"
+                raise StoreUnavailable(msg)
+        for failure in self._failures:
+            if isinstance(failure, TransientError):
+                raise StoreUnavailable(str(failure)) from failure
+            raise failure
+
+    def _report(self, error: Exception | None) -> None:
+        with self._changed:
+            self._open -= 1
+            if error is not None:
+                self._failures.append(error)
+            self._changed.notify_all()
+
+
+class Message(NamedTuple):
+    """A valid message of the device that posted it."""
+
+    identity: MessageIdentity
+    start_us: int
+
+
+Judged = Message | WireError
+_JUDGED_BY: Final = ("device_id", "boot_id", "sequence", "start_time_us")
 
 
 class DeliveryPoller:
@@ -75,80 +124,85 @@ class DeliveryPoller:
 
 
 class Gate:
-    """Accepts bodies of devices that proved who they are; safe among threads."""
+    """Accepts messages of devices that proved who they are; safe among threads."""
 
-    def __init__(self, producer: Producer, *, max_payload_bytes: int) -> None:
+    def __init__(self, producer: Producer, *, max_payload_bytes: int, wait_s: float = DELIVERY_WAIT_S) -> None:
         self._producer = producer
+        self._wait_s = wait_s
         self.max_payload_bytes = max_payload_bytes
 
-    def accept(self, posted: Posted) -> MessageIdentity:
-        """Judge a body, write it, and return its identity once Kafka holds it.
+    def accept(self, device: Device, channel: Channel, items: Sequence[Item]) -> Answer:
+        """Judge messages, write them or their dead letters, and return once Kafka holds all of it.
 
         Raises
         ------
-        WireError
-            It will never be accepted; the dead letter that says so is in Kafka.
         StoreUnavailable
-            Kafka did not take it in time: nothing was promised, post it again.
+            Kafka did not take everything in time: nothing was promised, post it all again; what did arrive is
+            recognised by its identity.
         """
-        try:
-            payload, identity, start_us = self._judge(posted)
-        except WireError as exc:
-            self._give_up(posted, exc)
-            raise
-        verdict = registration_verdict(start_us, posted.device.registered_us)
+        judged = self._judge(device, channel, items)
+        deliveries = Deliveries()
+        for position, verdict in enumerate(judged):
+            if isinstance(verdict, WireError):
+                deliveries.send(partial(self._give_up, device, channel, items[position].body, verdict))
+            else:
+                deliveries.send(partial(self._record, device, channel, items[position].payload, verdict))
+        deliveries.wait(self._wait_s)
+        return _answer(channel, judged)
+
+    def give_up(self, device: Device, channel: Channel, body: bytes, problem: WireError) -> None:
+        """Write the dead letter of a body as a whole, and return once Kafka holds it."""
+        deliveries = Deliveries()
+        deliveries.send(partial(self._give_up, device, channel, body, problem))
+        deliveries.wait(self._wait_s)
+        _messages.labels(channel.name, "refused").inc()
+
+    def _judge(self, device: Device, channel: Channel, items: Sequence[Item]) -> list[Judged]:
+        judged: dict[int, Judged] = {i: item.problem for i, item in enumerate(items) if item.problem is not None}
+        places = [i for i in range(len(items)) if i not in judged]
+        decoded = codec.decode(channel, [items[i].payload for i in places], max_payload_bytes=self.max_payload_bytes)
+        judged |= {places[bad.position]: WireError(bad.reason, bad.detail) for bad in decoded.rejected}
+        columns = [decoded.rows.column(name).to_pylist() for name in _JUDGED_BY]
+        for i, device_id, boot_id, sequence, start_us in zip(decoded.index.tolist(), *columns, strict=True):
+            message = Message(MessageIdentity(device_id, boot_id, sequence), start_us)
+            judged[places[i]] = message if device_id == device.device_id else _forged(device_id, device)
+        return [judged[i] for i in range(len(items))]
+
+    def _record(
+        self, device: Device, channel: Channel, payload: bytes, message: Message, report: DeliveryReport
+    ) -> None:
+        verdict = registration_verdict(message.start_us, device.registered_us)
         headers = [(VERDICT_HEADER, str(verdict).encode())] if verdict else None
-        self._write(
-            lambda report: self._producer.send(
-                posted.channel.topic, identity.device_id.encode(), payload, on_delivery=report, headers=headers
-            )
+        key = device.device_id.encode()
+        self._producer.send(channel.topic, key, payload, on_delivery=report, headers=headers)
+
+    def _give_up(
+        self, device: Device, channel: Channel, body: bytes, problem: WireError, report: DeliveryReport
+    ) -> None:
+        dead_letter(
+            self._producer,
+            source_topic=f"/v1/devices/{device.device_id}/{channel.name}",
+            consumer=CONSUMER,
+            stage="ingest",
+            reason=problem.reason,
+            detail=problem.detail,
+            payload=body,
+            on_delivery=report,
         )
-        _bodies.labels(posted.channel.name, "accepted").inc()
-        return identity
 
-    def _judge(self, posted: Posted) -> tuple[bytes, MessageIdentity, int]:
-        payload = payload_from_json(posted.channel, posted.body) if posted.is_json else posted.body
-        message = codec.decode_one(posted.channel, payload, max_payload_bytes=self.max_payload_bytes)
-        if message.device_id != posted.device.device_id:
-            detail = f"payload says {message.device_id}, path and token say {posted.device.device_id}"
-            raise WireError(DeadLetterReason.FORGED_ID, detail)
-        identity = MessageIdentity(message.device_id, message.boot_id, message.sequence)
-        return payload, identity, message.start_time_us
 
-    def _give_up(self, posted: Posted, problem: WireError) -> None:
-        self._write(
-            lambda report: dead_letter(
-                self._producer,
-                source_topic=posted.source,
-                consumer=CONSUMER,
-                stage="ingest",
-                reason=problem.reason,
-                detail=problem.detail,
-                payload=posted.body,
-                on_delivery=report,
-            )
-        )
-        _bodies.labels(posted.channel.name, "refused").inc()
+def _forged(device_id: str, device: Device) -> WireError:
+    detail = f"payload says {device_id}, path and token say {device.device_id}"
+    return WireError(DeadLetterReason.FORGED_ID, detail)
 
-    def _write(self, send: Callable[[Callable[[Exception | None], None]], object]) -> None:
-        """Send one record and wait for its delivery report."""
-        reported = threading.Event()
-        failures: list[Exception] = []
 
-        def report(error: Exception | None) -> None:
-            if error is not None:
-                failures.append(error)
-            reported.set()
-
-        try:
-            send(report)
-        except QueueFull as exc:
-            msg = "too much is waiting for Kafka"
-            raise StoreUnavailable(msg) from exc
-        if not reported.wait(DELIVERY_WAIT_S):
-            msg = f"Kafka did not confirm within {DELIVERY_WAIT_S:.0f} s"
-            raise StoreUnavailable(msg)
-        if failures:
-            if isinstance(failures[0], TransientError):
-                raise StoreUnavailable(str(failures[0])) from failures[0]
-            raise failures[0]
+def _answer(channel: Channel, judged: Sequence[Judged]) -> Answer:
+    accepted = [verdict.identity for verdict in judged if isinstance(verdict, Message)]
+    refused = [
+        Refusal(position, str(verdict.reason), verdict.detail)
+        for position, verdict in enumerate(judged)
+        if isinstance(verdict, WireError)
+    ]
+    _messages.labels(channel.name, "accepted").inc(len(accepted))
+    _messages.labels(channel.name, "refused").inc(len(refused))
+    return Answer(accepted, refused)

@@ -96,21 +96,27 @@ class StatusForm(_Strict):
 FORMS: Final[dict[str, type[VitalsForm] | type[StatusForm]]] = {VITALS.name: VitalsForm, STATUS.name: StatusForm}
 
 
-def payload_from_json(channel: Channel, body: bytes) -> bytes:
-    """Turn a JSON body into the protobuf payload, byte for byte the same each time.
+def parse_json(body: bytes) -> Any:
+    """Read a JSON text, or raise `WireError` saying that it is none."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as exc:
+        raise WireError(DeadLetterReason.UNDECODABLE, f"not JSON: {exc}"[:200]) from exc
+
+
+def payload_from_document(channel: Channel, document: Any) -> bytes:
+    """Turn a JSON document into the protobuf payload, byte for byte the same each time.
 
     Raises
     ------
     WireError
-        `undecodable`: not JSON, an unknown field, or a value out of its field's range; the detail names the field.
+        `undecodable`: an unknown field, or a value out of its field's range; the detail names the field.
     """
     try:
-        document = json.loads(body)
-        message = FORMS[channel.name].model_validate(document).message()
+        return FORMS[channel.name].model_validate(document).message().SerializeToString(deterministic=True)
     except ValidationError as exc:
         found = exc.errors()[0]
         place = ".".join(str(part) for part in found["loc"]) or "document"
         raise WireError(DeadLetterReason.UNDECODABLE, f"{place}: {found['msg']}") from exc
-    except (ValueError, RecursionError) as exc:
-        raise WireError(DeadLetterReason.UNDECODABLE, f"not JSON: {exc}"[:200]) from exc
-    return message.SerializeToString(deterministic=True)
+    except ValueError as exc:  # text that is no Unicode
+        raise WireError(DeadLetterReason.UNDECODABLE, str(exc)[:200]) from exc

@@ -1,10 +1,11 @@
-"""Run the ingest: gunicorn, one worker process so that one producer serves every request, threads that wait for Kafka."""
+"""Run the ingest: gunicorn, one worker process (one producer serves every request), threads that wait for Kafka."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
+from functools import partial
 from typing import Any
 
 from flask import Flask
@@ -15,6 +16,7 @@ from wearables_platform.clients.sql import SqlClient
 from wearables_platform.clients.topics import ensure_platform_topics
 from wearables_platform.ingest.app import Ingest, create_app
 from wearables_platform.ingest.gate import CONSUMER, DeliveryPoller, Gate
+from wearables_platform.ingest.worker import WATCH, PatientWorker
 from wearables_platform.logs import configure_logging
 from wearables_platform.registry import DeviceDirectory, Registry
 from wearables_platform.settings import Settings
@@ -22,6 +24,7 @@ from wearables_platform.wire.codec import require_fast_protobuf
 
 # Requests beyond the threads wait in the worker's queue; beyond that they are answered 429.
 GRACEFUL_TIMEOUT_S = 25
+PING_TIMEOUT_S = 2.0
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is not typed
@@ -44,13 +47,20 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is not typed
 def build(settings: Settings) -> Flask:
     """Connect to Kafka and the registry and build the application."""
     kafka_url = settings.require("kafka_url")
-    ensure_platform_topics(Admin(kafka_url, CONSUMER), settings)
+    admin = Admin(kafka_url, CONSUMER)
+    ensure_platform_topics(admin, settings)
     producer = Producer(kafka_url, CONSUMER)
     directory = DeviceDirectory(
         Registry(SqlClient(settings.require("sql_url"), "wearables-ingest", pool_size=2)).find_device, time.monotonic
     )
     gate = Gate(producer, max_payload_bytes=settings.max_payload_bytes)
-    ingest = Ingest(gate, directory.find, max_in_flight=settings.ingest_threads)
+    ingest = Ingest(
+        gate,
+        directory.find,
+        max_in_flight=settings.ingest_threads,
+        ping=partial(admin.ping, PING_TIMEOUT_S),
+        body_read=WATCH.done,
+    )
 
     def failed(error: Exception) -> None:
         # Nothing can be confirmed any more: end the worker, so that gunicorn starts another with a new producer.
@@ -66,7 +76,7 @@ def _gunicorn_options(settings: Settings) -> dict[str, Any]:
         "bind": f"{settings.bind_host}:{settings.require('ingest_port')}",
         "workers": 1,
         "threads": settings.ingest_threads + 2,  # a full house still answers 429, and its health
-        "worker_class": "gthread",
+        "worker_class": f"{PatientWorker.__module__}.{PatientWorker.__name__}",
         "graceful_timeout": GRACEFUL_TIMEOUT_S,
         "proc_name": "wearables-ingest",
         "accesslog": None,

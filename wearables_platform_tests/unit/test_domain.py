@@ -95,6 +95,7 @@ def test_readings_from_before_the_registration_span_are_named() -> None:
     span = time_policy.REGISTRATION_SPAN_US
     assert time_policy.registration_verdict(NOW_US - span, NOW_US) is None
     assert time_policy.registration_verdict(NOW_US - span - 1, NOW_US) is QuarantineReason.BEFORE_REGISTRATION
+    assert time_policy.registration_verdict(0, NOW_US) is None  # judged by impossible_time, with a reason of its own
 
 
 def test_the_catalogue_names_each_thing_once() -> None:
