@@ -22,11 +22,8 @@ from wearables_platform.signals.cleaning import clean
 from wearables_platform.signals.events import EventRows, SpikeParams, events_in
 from wearables_platform.signals.flags import QualityFlag
 from wearables_platform.signals.windows import WINDOW_US, WindowParams, WindowRows, window_start_us, windows_in
-from wearables_platform.wire.samples import REACH_AFTER_US, REACH_BEFORE_US, build_samples
+from wearables_platform.wire.samples import REACH_AFTER_US, REACH_BEFORE_US, SETTLE_US, build_samples
 
-# Messages of one device may overlap a little, because stamps jitter: this much disorder is not lateness. It is also
-# what a final row waits beyond its halo.
-SETTLE_US: Final = 500_000
 NEVER_US: Final = -(2**62)
 # So many messages are turned into rows at once: their samples stay in the processor's cache, and memory is bounded.
 MESSAGES_AT_ONCE: Final = 3_000

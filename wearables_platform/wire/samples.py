@@ -24,6 +24,10 @@ from wearables_platform.wire.codec import accel_values_g, dictionary_of
 REACH_BEFORE_US = -(-HALO_BEFORE_US // WINDOW_US) * WINDOW_US
 REACH_AFTER_US = -(-HALO_AFTER_US // WINDOW_US) * WINDOW_US
 
+# Messages of one device may overlap a little, because stamps jitter: this much disorder is not lateness. The stream
+# closes a window when the device's data reach its end + REACH_AFTER_US + SETTLE_US.
+SETTLE_US = 500_000
+
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 

@@ -1,0 +1,183 @@
+"""The stream on real servers: values in Redis, rows in the database, dead letters and events in Kafka, models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from stream.partition import Harvest, ScoredRows
+from stream.sinks import write_history
+from stream.windows import Derived
+from wearables_platform.clients.kafka import Producer
+from wearables_platform.clients.redis_reads import LatestReader
+from wearables_platform.clients.sql import SqlClient
+from wearables_platform.domain.channels import (
+    ACCELERATION,
+    ANOMALIES_TOPIC,
+    DEAD_LETTERS_TOPIC,
+    MODELS_TOPIC,
+    STATUS,
+    VITALS,
+)
+from wearables_platform.domain.identity import boot_text
+from wearables_platform.signals.events import spike_events
+from wearables_platform.signals.samples import SampleTable
+from wearables_platform.signals.windows import compute_windows
+from wearables_platform.wire.codec import decode, encode_samples_float32
+from wearables_platform.wire.samples import samples_from_messages
+from wearables_platform.wire.v1 import telemetry_pb2 as pb
+from wearables_platform_tests import messages
+from wearables_platform_tests.servers import StartServer
+from wearables_platform_tests.stream_logs import START_US, Record
+from wearables_platform_tests.stream_rig import StreamRig, whole_log
+
+pytestmark = [pytest.mark.integration, pytest.mark.kafka, pytest.mark.sql, pytest.mark.redis]
+
+
+@pytest.fixture
+def rig(start_server: StartServer, own_sql_url: str, tmp_path: Path) -> Iterator[StreamRig]:
+    made = StreamRig(start_server("kafka").url, own_sql_url, start_server("redis").url, tmp_path / "run")
+    made.extra = {"LAKE_URL": (tmp_path / "lake").as_uri(), "IDLE_AFTER_S": "0.5"}
+    made.make_topics()
+    yield made
+    made.kill()
+
+
+def moving(device_id: str, sequence: int, accel_g: np.ndarray) -> bytes:
+    """A block of 100 ms at 100 Hz."""
+    start_us = START_US + sequence * 100_000
+    return pb.AccelerationBatch(
+        device_id=device_id,
+        boot_id=5,
+        sequence=sequence,
+        start_time_us=start_us,
+        start_monotonic_us=sequence * 100_000,
+        rate_hz=100.0,
+        encoding=pb.SAMPLE_ENCODING_FLOAT32_G,
+        samples=encode_samples_float32(accel_g),
+        source_rate_hz=100.0,
+        block_count=1,
+    ).SerializeToString()
+
+
+def with_a_spike(device_id: str, blocks: int = 150) -> list[Record]:
+    """Rest, and one movement of 120 ms and 6 g at 5 s."""
+    accel_g = np.zeros((blocks * 10, 3)) + (0, 0, 1)
+    accel_g[500:512, 0] += 6 * np.sin(np.pi * (np.arange(12) + 0.5) / 12)
+    return [
+        Record(START_US + (i + 1) * 100_000, device_id, moving(device_id, i, accel_g[i * 10 : i * 10 + 10]))
+        for i in range(blocks)
+    ]
+
+
+def test_what_devices_say_is_shown_stored_and_announced(rig: StreamRig) -> None:
+    records = with_a_spike("watch-1")
+    rig.send(records)
+    rig.send([Record(START_US, "watch-1", messages.vitals("watch-1", i, bpm=60.0 + i)) for i in (1, 0)], VITALS)
+    rig.send([Record(START_US, "watch-1", messages.status("watch-1", 0))], STATUS)
+    rig.send([Record(START_US, "watch-1", b"no message")])
+    rig.start()
+    rig.wait_until(lambda: rig.positions_read() == len(records) + 4)
+    rig.wait_until(lambda: rig.rows("SELECT count(*) AS n FROM telemetry.window_features")[0][0] == 15)
+    assert rig.stop() == 0
+
+    shown = LatestReader(rig.redis_url, "test").latest(["watch-1"])[0]
+    assert (shown["sequence"], shown["boot_id"]) == ("149", boot_text(5))
+    assert shown["time_us"] == str(START_US + 149 * 100_000 + 90_000)
+    assert (shown["hr_bpm"], shown["steps"]) == ("61.0", "12")
+    assert "battery_percent" in shown
+    assert shown["window_start_us"] == str(START_US + 14_000_000)
+
+    rows = rig.rows(
+        "SELECT provisional, revision, count(*) AS n FROM telemetry.window_features GROUP BY 1, 2 ORDER BY 1"
+    )
+    assert rows == [(False, 2, 11), (True, 1, 4)]
+    spikes = rig.rows("SELECT kind, peak_g, severity, revision FROM telemetry.anomalies")
+    assert [(kind, severity, revision) for kind, _, severity, revision in spikes] == [("spike", "info", 2)]
+    assert spikes[0][1] == pytest.approx(6.05, rel=0.1)
+    announced = [
+        json.loads(p) for n in range(2) for f in whole_log(rig.kafka_url, ANOMALIES_TOPIC, n) for p in f.payloads
+    ]
+    assert [event["kind"] for event in announced] == ["spike"]
+    letters = whole_log(rig.kafka_url, DEAD_LETTERS_TOPIC, 0)
+    assert [payload for fetch in letters for payload in fetch.payloads] == [b"no message"]
+    assert [fetch.headers[0]["reason"] for fetch in letters if len(fetch)] == [b"undecodable"]
+
+
+def test_a_model_that_must_not_be_used_leaves_the_stream_running(rig: StreamRig) -> None:
+    producer = Producer(rig.kafka_url, "test")
+    missing = pb.ModelRelease(
+        name="activity", version="1", sha256="0" * 64, lake_path="models/none", feature_version="1"
+    )
+    producer.send(MODELS_TOPIC, b"activity", missing.SerializeToString())
+    producer.send(MODELS_TOPIC, b"activity", b"\xff\xff not a release")
+    producer.flush(30)
+    records = with_a_spike("watch-2", blocks=100)
+    rig.send(records)
+    rig.start()
+    rig.wait_until(lambda: rig.positions_read() == len(records))
+    assert rig.stop() == 0
+    assert rig.log().count("model refused") == 2
+    assert rig.rows("SELECT DISTINCT anomaly_score, model_version FROM telemetry.window_features") == [(None, None)]
+
+
+def harvest(device_id: str, *, provisional: bool, level_g: float = 1.0) -> Harvest:
+    payloads = [messages.acceleration(device_id, i, level_g=level_g) for i in range(30)]
+    rows = decode(ACCELERATION, payloads).rows
+    made = samples_from_messages(pa.RecordBatch.from_arrays(rows.columns, rows.schema.names))
+    windows, events = compute_windows(made.samples), spike_events(SampleTable.empty())
+    derived = Derived(made.device_ids, windows, events, provisional, [])
+    scored = ScoredRows(derived, np.full(len(windows), np.nan), [None] * len(windows))
+    return Harvest(ACCELERATION.topic, 0, None, rows=[scored], ledger={"stored": [[0, 30]]})
+
+
+def stored(client: SqlClient, device_id: str) -> set[tuple[float, int, str]]:
+    rows = client.rows(
+        "SELECT z_mean_g, revision, origin FROM telemetry.window_features WHERE device_id = %s", [device_id]
+    )
+    return {(round(row["z_mean_g"], 2), row["revision"], row["origin"]) for row in rows}
+
+
+def write(client: SqlClient, item: Harvest) -> None:
+    with client.transaction() as connection:
+        write_history(connection, [item])
+
+
+def test_a_final_row_replaces_a_provisional_one_and_never_the_other_way(sql_url: str) -> None:
+    client = SqlClient(sql_url, "test", pool_size=1)
+    write(client, harvest("stream-1", provisional=True, level_g=1.0))
+    assert {revision for _, revision, _ in stored(client, "stream-1")} == {1}
+    write(client, harvest("stream-1", provisional=False, level_g=2.0))
+    write(client, harvest("stream-1", provisional=True, level_g=3.0))
+    assert stored(client, "stream-1") == {(2.0, 2, "stream")}
+    client.close()
+
+
+def test_the_stream_never_replaces_what_batch_wrote(sql_url: str) -> None:
+    client = SqlClient(sql_url, "test", pool_size=1)
+    write(client, harvest("stream-2", provisional=True))
+    client.execute("UPDATE telemetry.window_features SET origin = 'batch', revision = 2 WHERE device_id = 'stream-2'")
+    write(client, harvest("stream-2", provisional=False, level_g=9.0))
+    assert stored(client, "stream-2") == {(1.0, 2, "batch")}
+    client.close()
+
+
+def test_positions_written_twice_are_counted_once(sql_url: str) -> None:
+    client = SqlClient(sql_url, "test", pool_size=1)
+    item = Harvest("ledger.twice", 3, None, ledger={"stored": [[0, 5], [7, 9]], "duplicate": [[5, 7]]})
+    again = Harvest("ledger.twice", 3, None, ledger={"stored": [[7, 12]]})
+    for one in (item, again, item):
+        write(client, one)
+    rows = client.rows(
+        "SELECT outcome, positions::text FROM quality.ledger WHERE topic = 'ledger.twice' ORDER BY outcome"
+    )
+    assert [(row["outcome"], row["positions"]) for row in rows] == [
+        ("duplicate", "{[5,7)}"),
+        ("stored", "{[0,5),[7,12)}"),
+    ]
+    client.close()
