@@ -18,7 +18,7 @@ from stream.state import PartitionState, Pending
 from stream.windows import Derived, accept, close_idle, close_windows
 from wearables_platform.clients.kafka import Fetch
 from wearables_platform.clients.redis import LatestUpdate
-from wearables_platform.domain.channels import ACCELERATION, CHANNEL_BY_TOPIC
+from wearables_platform.domain.channels import ACCELERATION, CHANNEL_BY_TOPIC, VITALS
 from wearables_platform.signals.windows import WindowRows
 from wearables_platform.wire.codec import DEFAULT_MAX_PAYLOAD_BYTES
 
@@ -151,7 +151,9 @@ class Partition:
             late += accept(self.state.windows, ordered.passed, self.state.order.devices)
             pending.late += [list(row) for row in late]
         pending.gaps += [list(row) for row in ordered.gaps]
-        pending.clock_steps += [list(row) for row in ordered.clock_steps]
+        # A vitals message starts with its earliest reading, whenever it was made: its two clocks need not keep step.
+        if self.channel is not VITALS:
+            pending.clock_steps += [list(row) for row in ordered.clock_steps]
         self._count("late", len(late))
 
     def _record(self, outcomes: dict[str, Ints], read: int) -> None:

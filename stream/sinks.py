@@ -219,6 +219,7 @@ def _ensure_months(client: SqlClient, items: list[Harvest], known: set[tuple[str
         (table, f"{datetime.fromtimestamp(start_us / 1e6, UTC):%Y-%m-01}")
         for item in items
         for made in item.rows
+        if len(made.derived.windows)  # a harvest may hold events of windows written before
         for start_us in {int(made.derived.windows.start_us.min()), int(made.derived.windows.start_us.max())}
         for table in (rows.WINDOWS.name, rows.ANOMALIES.name)
     }
