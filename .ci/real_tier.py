@@ -79,7 +79,7 @@ def versitygw(directory: Path, access: str, secret: str) -> ServerSpec:
         subprocess.run(["go", "install", VERSITYGW], check=True, env={**os.environ, "GOBIN": str(binary.parent)})
     (port,) = free_ports(1)
     root = directory / "objects"
-    (root / "wearables-test").mkdir(parents=True)
+    root.mkdir()
     return ServerSpec(
         name="s3",
         server="versitygw",
@@ -87,7 +87,7 @@ def versitygw(directory: Path, access: str, secret: str) -> ServerSpec:
         chosen="go install",
         argv=(str(binary), "--port", f"{LOOPBACK}:{port}", "posix", str(root)),
         address=(LOOPBACK, port),
-        url=f"s3://wearables-test/lake?endpoint_url=http://{LOOPBACK}:{port}",
+        url=f"http://{LOOPBACK}:{port}",
         probe=probes.tcp,
         env={"ROOT_ACCESS_KEY": access, "ROOT_SECRET_KEY": secret},
     )
@@ -109,7 +109,7 @@ def secantusdb(directory: Path) -> ServerSpec:
         argv=(binary, *arguments),
         address=(LOOPBACK, port),
         url=f"mongodb://{LOOPBACK}:{port}/wearables_test",
-        probe=probes.tcp,
+        probe=probes.mongo,
     )
 
 

@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import confluent_kafka as ck
+import tenacity
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from wearables_platform.clients.log import (
     EARLIEST,
+    LEADER_PATIENCE_S,
     MAX_RECORD_BYTES,
     MESSAGE_TIMEOUT_S,
     NOT_OURS,
@@ -27,6 +29,7 @@ from wearables_platform.clients.log import (
     Fetch,
     Headers,
     LogUnavailable,
+    PartitionNotServed,
     Position,
     ProducerFailed,
     QueueFull,
@@ -315,6 +318,11 @@ class Admin:
         entry = self._topics().get(topic)
         return len(entry.partitions) if entry is not None else 0
 
+    def ping(self, timeout_s: float) -> None:
+        """Raise `StoreUnavailable` unless a broker answers within `timeout_s`."""
+        with _translating("ping"):
+            self._admin.list_topics(timeout=timeout_s)
+
     def list_topics(self) -> list[str]:
         """Return the names of all topics."""
         return sorted(self._topics())
@@ -436,6 +444,12 @@ def _watermark(consumer: ck.Consumer, topic: str, partition: int) -> int:
     return _watermarks(consumer, topic, partition)[1]
 
 
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(PartitionNotServed),
+    wait=tenacity.wait_exponential(multiplier=0.02, max=0.5),
+    stop=tenacity.stop_after_delay(LEADER_PATIENCE_S),
+    reraise=True,
+)
 def _watermarks(consumer: ck.Consumer, topic: str, partition: int) -> tuple[int, int]:
     with _translating(f"find {topic}[{partition}]"):
         found = consumer.get_watermark_offsets(ck.TopicPartition(topic, partition), timeout=REQUEST_TIMEOUT_S)

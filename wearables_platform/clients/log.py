@@ -28,6 +28,8 @@ MESSAGE_TIMEOUT_S: Final = 60.0
 # An embedded broker needs half of this to let a member join; Apache Kafka accepts nothing shorter.
 SESSION_TIMEOUT_MS: Final = 6_000
 REQUEST_TIMEOUT_S: Final = 15.0
+# A broker answers for a topic it was just told of within a second; a topic that does not exist is said so after this.
+LEADER_PATIENCE_S: Final = 5.0
 
 Headers = Sequence[tuple[str, bytes]]
 Position = tuple[str, int]  # topic, partition
@@ -47,6 +49,10 @@ class ProducerFailed(TerminalError):
 
 class LogUnavailable(StoreUnavailable):
     """The brokers did not answer, or not in time."""
+
+
+class PartitionNotServed(LogUnavailable):
+    """The partition has no leader yet: just created, or moving to another broker. Passes within moments."""
 
 
 DeliveryReport = Callable[[Exception | None], None]
@@ -154,6 +160,7 @@ def _fetch(position: Position, messages: list[Any], at_end: bool) -> Fetch:
 
 # The driver's names of errors, so that this file needs no driver.
 NOT_OURS: Final = frozenset(("REBALANCE_IN_PROGRESS", "ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "_ASSIGNMENT_LOST"))
+_NOT_SERVED: Final = frozenset(("NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "UNKNOWN_TOPIC_OR_PART"))
 _REFUSED: Final = frozenset(
     (
         "TOPIC_AUTHORIZATION_FAILED",
@@ -180,4 +187,6 @@ def translated(error: Any, doing: str) -> TerminalError | TransientError:
         return RecordTooLarge(text)
     if name in ("_AUTO_OFFSET_RESET", "OFFSET_OUT_OF_RANGE"):
         return LogPositionError(text)
+    if name in _NOT_SERVED:
+        return PartitionNotServed(text)
     return StoreRefused(text) if name in _REFUSED else LogUnavailable(text)
