@@ -18,11 +18,14 @@ from stream.decode import Ints, Messages
 from wearables_platform.domain.identity import MAX_SEQUENCE_JUMP
 from wearables_platform.domain.time_policy import CLOCK_STEP_TOLERANCE_US
 from wearables_platform.wire.codec import dictionary_of
+from wearables_platform.wire.samples import clock_offsets_us
 
 # A gap is held open no longer than this many sequences, whatever the log's clock says: it bounds memory.
 MAX_HELD_SPAN: Final = 4_096
 # A boot first met beyond this sequence was joined in its middle (an expired log), not met with a hole before it.
 MAX_JOIN_SEQUENCE: Final = 4_096
+# No client counts this far (ten messages a second take 28 million years); counting on from there would overflow.
+MAX_PLAUSIBLE_SEQUENCE: Final = 2**53
 # Holes remembered per boot. A message from a hole forgotten is "too old": whether it is new cannot be said.
 MAX_HOLES: Final = 1_024
 
@@ -188,7 +191,7 @@ class _Step:
     def __init__(self, state: OrderState, messages: Messages, hold_us: int) -> None:
         self.state, self.messages, self.hold_us = state, messages, hold_us
         self.sequence = messages.int64("sequence")
-        self.clock_us = messages.start_us - messages.int64("start_monotonic_us")
+        self.clock_us = clock_offsets_us(messages.start_us, messages.int64("start_monotonic_us"))
         self.fresh = np.ones(len(messages), bool)
         self.pool: list[pa.RecordBatch] = [messages.rows]
         self.pool_size = len(messages)
@@ -262,7 +265,7 @@ class _Step:
         sequence, log_us = int(self.sequence[i]), int(self.messages.log_us[i])
         self._expire(slot, log_us, int(self.messages.offset[i]))
         boot, held = self.state.boots[slot], self.state.held.get(slot, {})
-        if not boot["seen"]:
+        if not boot["seen"] and sequence <= MAX_PLAUSIBLE_SEQUENCE:
             boot["seen"] = True
             if sequence > MAX_JOIN_SEQUENCE:
                 boot["next"], boot["floor"] = sequence, sequence - 1
@@ -270,7 +273,7 @@ class _Step:
             self._duplicate(i)
         elif sequence < boot["next"]:
             self._behind(slot, i, sequence)
-        elif sequence > max(held, default=int(boot["next"]) - 1) + MAX_SEQUENCE_JUMP:
+        elif not boot["seen"] or sequence > max(held, default=int(boot["next"]) - 1) + MAX_SEQUENCE_JUMP:
             self.fresh[i] = False
             self.out.quarantined.append(int(self.messages.offset[i]))
             self._late(slot, i, "quarantined")
@@ -429,4 +432,4 @@ def restore_order(
 
 
 def _clock_us(entry: Held) -> int:
-    return entry.start_us - int(entry.row.column("start_monotonic_us")[0].as_py())
+    return int(clock_offsets_us(entry.start_us, entry.row.column("start_monotonic_us")[0].as_py()))

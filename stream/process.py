@@ -101,7 +101,7 @@ def open_sinks(settings: Settings, waiting: Callable[[str], None]) -> Sinks:
     return Sinks(
         dead_letters=HarvestSink(lambda: dead_letter_writer(kafka_url), waiting),
         history=HarvestSink(lambda: history_writer(sql_url), waiting),
-        latest=HarvestSink(lambda: latest_writer(redis_url), waiting),
+        latest=HarvestSink(lambda: latest_writer(redis_url, wall_clock_us), waiting),
         announcements=HarvestSink(lambda: announcement_writer(kafka_url), waiting),
     )
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import prometheus_client
 import tenacity
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
@@ -32,6 +33,11 @@ FLUSH_TIMEOUT_S: Final = 30.0
 
 _QUERIES: Final[Any] = load_queries(Path(rows.__file__).parents[1] / "wearables_platform" / "sql" / "stream")
 _log = get_logger(__name__)
+_visible_after = prometheus_client.Histogram(
+    "wearables_stream_visible_after_seconds",
+    "From the newest record's append to its value in Redis.",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60),
+)
 
 Write = Callable[[list[Harvest]], None]
 # Told that a store is away, so that health can say so; and asked whether to go on waiting.
@@ -143,8 +149,8 @@ def write_history(connection: Connection, items: list[Harvest]) -> None:
         _QUERIES.extend_ledger(connection, **ledger)
 
 
-def latest_writer(redis_url: str) -> Write:
-    """Write the newest values, recent events and counters."""
+def latest_writer(redis_url: str, clock_us: Callable[[], int]) -> Write:
+    """Write the newest values, recent events and counters; how old they are by then is measured."""
     client = LatestWriter(redis_url, "wearables-stream")
 
     def write(items: list[Harvest]) -> None:
@@ -157,6 +163,9 @@ def latest_writer(redis_url: str) -> Write:
         events = _events(items)
         if events:
             client.add_anomalies(events)
+        for item in items:
+            if item.newest_append_us:
+                _visible_after.observe(max(0, clock_us() - item.newest_append_us) / 1e6)
 
     return write
 

@@ -28,7 +28,7 @@ from wearables_platform.domain.severity import spike_severity
 from wearables_platform.domain.time_policy import from_us
 from wearables_platform.signals.windows import FEATURE_VERSION, WINDOW_US, WindowRows
 from wearables_platform.wire.feature_schema import window_rows
-from wearables_platform.wire.samples import REACH_AFTER_US
+from wearables_platform.wire.samples import REACH_AFTER_US, SETTLE_US
 
 STREAM = "stream"
 # While the stream is ahead of the archive a device's youngest windows are left alone: this covers the reorder hold
@@ -105,7 +105,7 @@ class DayEvidence:
         if end is None or not self.stream_read:
             return False
         still_reading = self.stream_read.get(end.partition, 0) <= end.last_offset
-        return still_reading or start_us + WINDOW_US + REACH_AFTER_US > end.last_us
+        return still_reading or start_us + WINDOW_US + REACH_AFTER_US + SETTLE_US > end.last_us
 
 
 @dataclass(frozen=True)

@@ -190,7 +190,8 @@ def _empty_columns(n_rows: int) -> dict[str, Column]:
 
 
 def _count_at(rows: NDArray[np.int64], n_rows: int, weights: NDArray[np.generic] | None = None) -> Column:
-    return np.bincount(rows, weights=weights, minlength=n_rows).astype(np.int32)
+    counts = np.bincount(rows, weights=weights, minlength=n_rows)
+    return np.minimum(counts, np.iinfo(np.int32).max).astype(np.int32)  # a device may claim any count
 
 
 def _tallies(cleaned: CleanSamples, rows: NDArray[np.int64], n_rows: int) -> dict[str, Column]:

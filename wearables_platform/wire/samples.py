@@ -27,6 +27,7 @@ REACH_AFTER_US = -(-HALO_AFTER_US // WINDOW_US) * WINDOW_US
 # Messages of one device may overlap a little, because stamps jitter: this much disorder is not lateness. The stream
 # closes a window when the device's data reach its end + REACH_AFTER_US + SETTLE_US.
 SETTLE_US = 500_000
+_MONOTONIC_LIMIT_US = 2**61
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -112,7 +113,7 @@ def clock_steps(rows: pa.RecordBatch) -> ClockSteps:
     """Compare each message's clocks with those of the message before it in the same boot."""
     device, _ = dictionary_of(rows.column("device_id"))
     boot = _int64(rows, "boot_id")
-    offset_us = _int64(rows, "start_time_us") - _int64(rows, "start_monotonic_us")
+    offset_us = clock_offsets_us(_int64(rows, "start_time_us"), _int64(rows, "start_monotonic_us"))
     step_us = np.diff(offset_us, prepend=offset_us[:1])
     opens = np.ones(rows.num_rows, bool)
     opens[1:] = (np.diff(device) != 0) | (np.diff(boot) != 0)
@@ -121,6 +122,16 @@ def clock_steps(rows: pa.RecordBatch) -> ClockSteps:
     first = np.flatnonzero(opens)
     lengths = np.diff(first, append=rows.num_rows)
     return ClockSteps(stepped, count - np.repeat(count[first], lengths), np.where(stepped, step_us, 0))
+
+
+def clock_offsets_us(start_us: npt.ArrayLike, start_monotonic_us: npt.ArrayLike) -> Ints:
+    """Return wall minus monotonic clock; a monotonic clock no device can show is clipped, so that nothing overflows.
+
+    >>> clock_offsets_us([1_000], [400]).tolist()
+    [600]
+    """
+    monotonic_us = np.clip(np.asarray(start_monotonic_us, np.int64), -_MONOTONIC_LIMIT_US, _MONOTONIC_LIMIT_US)
+    return np.asarray(np.asarray(start_us, np.int64) - monotonic_us)
 
 
 def message_spans_us(rows: pa.RecordBatch, counts: Ints) -> tuple[Ints, Ints]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream import rows
 from stream.windows import NEVER_US
+from wearables_platform.wire.v1 import telemetry_pb2 as pb
 from wearables_platform_tests.stream_logs import START_US, Record, batch_rows, message, row_bits, run_stream
 
 SPAN_US = 500_000  # of one message
@@ -119,3 +122,44 @@ def test_a_planted_duplicate_gap_and_late_message_are_each_named() -> None:
     dirty = {start for _, start in stream.dirty}
     assert wall[20] // 1_000_000 * 1_000_000 in dirty
     assert wall[50] // 1_000_000 * 1_000_000 not in dirty
+
+
+INT64 = st.one_of(st.sampled_from((-(2**63), -1, 0, 1, 2**53, 2**63 - 1)), st.integers(-(2**63), 2**63 - 1))
+SEQUENCES = st.one_of(st.integers(0, 6), st.sampled_from((4_095, 4_096, 400_001, 2**53, 2**63 - 1)))
+ODD_VALUES = st.sampled_from((0.0, 1.0, -16.0, 1e-30, 3.4e38, float("nan"), float("inf"), float("-inf")))
+
+
+@st.composite
+def odd_messages(draw: st.DrawFn) -> Record:
+    """A message that decodes and is otherwise as strange as the wire allows."""
+    n = draw(st.sampled_from((1, 2, 3, 10, 200)))
+    axes = [draw(ODD_VALUES) for _ in range(3)]
+    blocks = draw(st.integers(0, min(n, 3)))
+    listed = max(blocks, 1) * draw(st.integers(0, 1))
+    at_us = START_US + draw(st.integers(0, 20_000_000))
+    payload = pb.AccelerationBatch(
+        device_id="odd",
+        boot_id=draw(st.sampled_from((1, 2, 2**63 - 1))),
+        sequence=draw(SEQUENCES),
+        start_time_us=draw(st.one_of(st.integers(START_US - 10_000_000, START_US + 10_000_000), INT64)),
+        start_monotonic_us=draw(INT64),
+        rate_hz=draw(st.sampled_from((1.0, 3.3, 25.0, 100.0, 104.3, 32_000.0))),
+        encoding=pb.SAMPLE_ENCODING_FLOAT32_G,
+        samples=np.tile(np.array(axes, "<f4"), n).tobytes(),
+        block_count=blocks,
+        peak_g=[draw(ODD_VALUES) for _ in range(listed)],
+        glitches=[2**31 - 1] * listed,
+    ).SerializeToString()
+    return Record(at_us, "odd", payload)
+
+
+@given(st.lists(odd_messages(), min_size=1, max_size=12), st.data())
+@settings(max_examples=80)
+def test_no_message_that_decodes_stops_the_stream(records: list[Record], data: st.DataObject) -> None:
+    records.sort(key=lambda record: record.at_us)
+    stream, partition = run_stream(records, cuts_of(data.draw, len(records)), resume_at={0, 2})
+    assert sorted(p for outcome in stream.ledger for p in stream.offsets(outcome)) == list(range(len(records)))
+    for harvest in (partition.flush(START_US), partition.wait(START_US + 10**9)):
+        for made in harvest.rows if harvest is not None else ():
+            list(rows.window_rows(made))
+            list(rows.anomaly_rows(made))
