@@ -145,7 +145,8 @@ class Gateway:
             judged = judge(batch, self._find_device, self._max_payload_bytes) if batch else []
         except StoreUnavailable:
             self._unjudged = batch
-            self._registry_lost_s = self._registry_lost_s or now_s
+            if self._registry_lost_s is None:
+                self._registry_lost_s = now_s
             if now_s - self._registry_lost_s > REGISTRY_PATIENCE_S:
                 raise
             return []

@@ -1,7 +1,8 @@
 """The HTTP way in for devices that do not speak MQTT: a message stays in the spool until it is answered 202.
 
 Answers are read by class: 202 accepted; 429, 5xx and no answer at all mean later, after `Retry-After` or a jittered
-back-off; any other 4xx means never, and the message is dropped and counted with the reason.
+back-off; so do 401 (a token being exchanged says nothing of the message) and 408. Any other 4xx means never, and the
+message is dropped and counted with the reason.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ TIMEOUT_S: Final = 30.0
 FIRST_BACKOFF_S: Final = 0.5
 MAX_BACKOFF_S: Final = 30.0
 PARALLEL_POSTS: Final = 8
+_LATER: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 _log = get_logger(__name__)
 
@@ -60,7 +62,7 @@ class HttpPoster:
             response = self._session.post(url, data=body, headers=headers, timeout=TIMEOUT_S)
         except requests.RequestException as exc:
             return Answer(0, type(exc).__name__, FIRST_BACKOFF_S)
-        if response.status_code == HTTPStatus.TOO_MANY_REQUESTS or response.status_code >= 500:
+        if response.status_code in _LATER or response.status_code >= 500:
             return Answer(response.status_code, response.reason, _retry_after_s(response))
         return Answer(response.status_code, _problem(response))
 
