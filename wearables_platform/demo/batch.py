@@ -1,4 +1,4 @@
-"""The batch side of the demo, as a process: ``python -m wearables_platform.demo.batch PHASE``.
+"""The batch side of the demo, as a process: ``python -m wearables_platform.demo.batch PHASE REPORT``.
 
 One process for a phase, because importing Dagster costs more than running these assets. Everything is materialized
 through the instance's own storage, so the Dagster UI shows it like any other run. Each finished part is one line.
@@ -6,45 +6,17 @@ through the instance's own storage, so the Dagster UI shows it like any other ru
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from pathlib import Path
+from typing import Any, Final
 
 import dagster as dg
 
 from wearables_platform.definitions import defs
 from wearables_platform.demo.cast import SCORED_FROM
+from wearables_platform.demo.phases import PHASES, Part
 
-# Every UTC day on which anything of the demo happens.
-FIRST_DAY: Final = "2026-02-28"
-LAST_DAY: Final = "2026-04-05"
-
-
-class Part(NamedTuple):
-    """Assets that are materialized together; unpartitioned ones have no days."""
-
-    title: str
-    assets: Sequence[str]
-    days: tuple[str, str] | None = (FIRST_DAY, LAST_DAY)
-
-
-PHASES: Final[dict[str, Sequence[Part]]] = {
-    # The recordings and the vitals are in: clean them, learn from them, publish a model.
-    "learn": (
-        Part("archive to Parquet", ("raw_acceleration", "raw_vitals", "raw_status")),
-        Part("heart rate and steps", ("heart_rate", "steps", "daily_summary")),
-        Part("features", ("window_features", "spike_events", "hourly_activity")),
-        Part("model", ("training_set", "activity_anomaly_model", "published_model"), None),
-    ),
-    # The fleet is in, scored by that model: recompute, compare with the stream, account for every message.
-    "prove": (
-        Part("archive to Parquet", ("raw_acceleration", "raw_vitals", "raw_status")),
-        Part("quarantine", ("quarantined_messages",), None),
-        Part("features", ("window_features", "spike_events", "hourly_activity")),
-        Part("parity", ("parity",)),
-        Part("conservation", ("conservation",), None),
-    ),
-}
 CONFIG: Final = {"ops": {"published_model": {"config": {"effective_from": SCORED_FROM.isoformat()}}}}
 
 
@@ -65,14 +37,15 @@ def materialize(part: Part, instance: dg.DagsterInstance) -> bool:
 
 def main() -> int:
     """Run a phase; exit code 0 if every part succeeded."""
-    failed = []
+    phase, report = sys.argv[1], Path(sys.argv[2])
+    outcomes: dict[str, bool] = {}
     with dg.DagsterInstance.get() as instance:
-        for part in PHASES[sys.argv[1]]:
-            succeeded = materialize(part, instance)
+        for part in PHASES[phase]:
+            succeeded = outcomes[f"{phase}: {part.title}"] = materialize(part, instance)
             sys.stdout.write(f"{part.title}: {'done' if succeeded else 'FAILED'}\n")
             sys.stdout.flush()
-            failed += [] if succeeded else [part.title]
-    return 1 if failed else 0
+    report.write_text(json.dumps(outcomes))
+    return 0 if all(outcomes.values()) else 1
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -78,10 +78,13 @@ class Stores:
 class Judge:
     """Holds what the platform says against what was planted."""
 
-    def __init__(self, planted: Planted, stores: Stores, reports: list[Path]) -> None:
+    def __init__(
+        self, planted: Planted, stores: Stores, reports: list[Path], batch_outcomes: Mapping[str, bool]
+    ) -> None:
         self._planted = planted
         self._stores = stores
         self._reports = reports
+        self._batch_outcomes = batch_outcomes
 
     def lines(self) -> list[Line]:
         """Return every line of the scorecard."""
@@ -103,6 +106,7 @@ class Judge:
             self._latest,
             self._model,
             self._recordings,
+            lambda: lines.batch(self._batch_outcomes),
         ]
         return [judge() for judge in judged]
 

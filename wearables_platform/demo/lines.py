@@ -257,3 +257,12 @@ def model(published: str | None, live: str | None, scored_windows: int) -> Line:
         f"{live}, {scored_windows} windows scored",
         problems,
     )
+
+
+def batch(outcomes: Mapping[str, bool]) -> Line:
+    """Demand that every Dagster run succeeded, its blocking checks included."""
+    problems = [f"{title} did not succeed" for title, succeeded in outcomes.items() if not succeeded]
+    if not outcomes:
+        problems.append("nothing was run")
+    done = sum(outcomes.values())
+    return _line("batch", "every Dagster run and its blocking checks succeed", len(outcomes), done, problems)

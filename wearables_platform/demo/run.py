@@ -23,6 +23,7 @@ from wearables_platform.demo.cast import Cast, make_cast
 from wearables_platform.demo.clients import ClientProcess
 from wearables_platform.demo.instance import Instance
 from wearables_platform.demo.judge import Judge, Planted, Stores
+from wearables_platform.demo.phases import PHASES
 from wearables_platform.demo.progress import wait_until_consumed, wait_until_model_is_live, wait_until_windows
 from wearables_platform.demo.scorecard import Scorecard
 from wearables_platform.domain.time_policy import from_us, to_us
@@ -108,7 +109,7 @@ class Demo:
             letters = [tuple(row) for row in json.loads(self._path("vitals-letters.json").read_text())]
             planted = Planted(self._cast, truth, vitals.result(), letters)
             reports = [self._path(f"{client.name}.json") for client in self._clients]
-            lines = Judge(planted, stores, reports).lines()
+            lines = Judge(planted, stores, reports, self._batch_outcomes()).lines()
         return Scorecard(self._options.seed, lines, time.monotonic() - self._began_s)
 
     def _path(self, name: str) -> Path:
@@ -178,7 +179,8 @@ class Demo:
             "WEARABLES_RUN_DIR": str(self._run.root.resolve()),
             "DAGSTER_HOME": str(self._run.dagster_home.resolve()),
         }
-        command = [sys.executable, "-m", "wearables_platform.demo.batch", phase]
+        report = self._path(f"batch-{phase}.json")
+        command = [sys.executable, "-m", "wearables_platform.demo.batch", phase, str(report)]
         with log_file.open("wb") as log:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment, text=True)
         assert process.stdout is not None
@@ -186,8 +188,16 @@ class Demo:
             say(line.strip())
         instance.check()
         if process.wait() != 0:
-            # The scorecard says what is missing; a failed blocking check is one way for a demo to end red.
+            # The demo goes on: the scorecard says what failed, with every other line beside it.
             self._console.print(f"[red]Dagster: {phase} did not succeed[/]: {log_tail(log_file)}", soft_wrap=True)
+
+    def _batch_outcomes(self) -> dict[str, bool]:
+        """Return what became of every part of both phases; a phase that died left no report."""
+        outcomes = {f"{phase}: {part.title}": False for phase, parts in PHASES.items() for part in parts}
+        for phase in PHASES:
+            report = self._path(f"batch-{phase}.json")
+            outcomes |= json.loads(report.read_text()) if report.exists() else {}
+        return outcomes
 
     @contextmanager
     def _step(self, title: str) -> Iterator[Callable[[str], None]]:

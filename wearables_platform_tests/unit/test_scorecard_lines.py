@@ -165,6 +165,12 @@ def test_model(published: str | None, live: str | None, scored: int, ok: bool) -
     assert lines.model(published, live, scored).ok is ok
 
 
+def test_batch() -> None:
+    assert lines.batch({"learn: features": True}).ok
+    assert not lines.batch({"learn: features": True, "prove: parity": False}).ok
+    assert not lines.batch({}).ok
+
+
 def test_long_lists_of_problems_are_cut_and_say_so() -> None:
     line = lines.same_set("gaps", "each", range(100), [])
     assert len(line.problems) == lines.SHOWN_PROBLEMS + 1
