@@ -77,11 +77,15 @@ def instant(time_us: int | None) -> str:
 
 
 def column_schema(schema: pa.Schema) -> dg.TableSchema:
-    """Return an Arrow schema as Dagster shows it."""
+    """Return an Arrow schema as Dagster shows it; feature columns with meaning and unit."""
+    from wearables_platform.signals.features import FEATURE_COLUMNS
+
+    known = {column.name: f"{column.description} [{column.unit}]" for column in FEATURE_COLUMNS}
+    nullable = [dg.TableColumnConstraints(nullable=field.nullable) for field in schema]
     return dg.TableSchema(
         columns=[
-            dg.TableColumn(field.name, str(field.type), constraints=dg.TableColumnConstraints(nullable=field.nullable))
-            for field in schema
+            dg.TableColumn(field.name, str(field.type), known.get(field.name), constraint)
+            for field, constraint in zip(schema, nullable, strict=True)
         ]
     )
 
