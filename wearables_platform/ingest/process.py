@@ -25,6 +25,8 @@ from wearables_platform.wire.codec import require_fast_protobuf
 # Requests beyond the threads wait in the worker's queue; beyond that they are answered 429.
 GRACEFUL_TIMEOUT_S = 25
 PING_TIMEOUT_S = 2.0
+# A device that posts every ten seconds keeps its connection.
+KEEPALIVE_S = 15
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is not typed
@@ -78,6 +80,7 @@ def _gunicorn_options(settings: Settings) -> dict[str, Any]:
         "threads": settings.ingest_threads + 2,  # a full house still answers 429, and its health
         "worker_class": f"{PatientWorker.__module__}.{PatientWorker.__name__}",
         "graceful_timeout": GRACEFUL_TIMEOUT_S,
+        "keepalive": KEEPALIVE_S,
         "proc_name": "wearables-ingest",
         "accesslog": None,
         "logger_class": "wearables_platform.api.process.StructuredLogger",
