@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from wearables_platform.edge.sources import recording_source
 from wearables_platform.edge.spool import counts_in
 from wearables_platform.errors import ConfigError
 from wearables_platform.local.files import write_atomically
+from wearables_platform.logs import configure_logging
 from wearables_platform.registry import Enrolment, Participant, Registry
 from wearables_platform.settings import Settings, load_settings
 
@@ -76,6 +78,7 @@ def replay_recording(
     )  # fmt: skip
     recordings = _readable(path, read_recordings(path, options))
     devices = _devices(device_id, recordings)
+    configure_logging("replay-recording", level=logging.WARNING)
     settings = load_settings()
     edge = settings.run_dir / "edge"
     tokens = _tokens(settings, tokens_file or edge / "tokens.json", devices, enrolling=enroll)

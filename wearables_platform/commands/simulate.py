@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from wearables_platform.edge.simulation.fleet import MIN_DEVICES, SimulatedDevic
 from wearables_platform.edge.sources import fleet_source
 from wearables_platform.edge.spool import counts_in
 from wearables_platform.local.files import write_atomically
+from wearables_platform.logs import configure_logging
 from wearables_platform.registry import Enrolment, Participant, Registry
 from wearables_platform.settings import Settings, load_settings
 
@@ -52,6 +54,7 @@ def simulate(
     Exit codes: 0 every message confirmed, or refused as planted; 1 stopped before, or answered otherwise;
     3 configuration; 11 the registry does not answer.
     """
+    configure_logging("simulate", level=logging.WARNING)
     settings = load_settings()
     began = given.parse_instant("--start", start).replace(microsecond=0)
     device_ids = [f"sim-{seed}-{to_us(began) // 1_000_000}-{number:04d}" for number in range(devices)]
