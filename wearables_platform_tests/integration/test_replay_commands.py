@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from wearables_platform.domain.channels import ACCELERATION
-from wearables_platform.wire.codec import accel_values_g, decode
+from wearables_platform.domain.channels import ACCELERATION, STATUS, VITALS
+from wearables_platform.wire.codec import accel_values_g, decode, decode_one
 from wearables_platform_tests.bridge_rig import BridgeRig, bridge_rig, new_device_id
 from wearables_platform_tests.recordings import shared_path
 from wearables_platform_tests.servers import MqttDevices
@@ -30,7 +30,7 @@ def rig(kafka_url: str, mqtt_url: str, sql_url: str, mqtt_devices: MqttDevices, 
 
 
 def wearables(
-    *arguments: str, rig: BridgeRig | None = None, cwd: Path | None = None
+    *arguments: str, rig: BridgeRig | None = None, module: str = "wearables_platform.cli"
 ) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WEARABLES_")}
     if rig is not None:
@@ -46,8 +46,8 @@ def wearables(
         link = rig.directory / "run" / "data" / "mqtt"
         if not link.exists():
             link.symlink_to(rig.credentials.directory)
-    argv = [sys.executable, "-m", "wearables_platform.cli", *arguments]
-    return subprocess.run(argv, env=environment, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+    argv = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
 def write_recording(path: Path, device_seed: int = 1) -> np.ndarray:
@@ -148,3 +148,17 @@ def test_analyze_gives_the_published_values_of_a_real_wristband() -> None:
     (found,) = analyzed(str(path), *options, "--rate-hz", "32")
     assert found["samples"] == 97_200
     assert round(found["enmo_mg"], 2) == 5.74
+
+
+def test_the_example_device_measures_and_everything_it_says_is_confirmed(rig: BridgeRig) -> None:
+    device_id = new_device_id("example")
+    tokens = rig.directory / "tokens.json"
+    tokens.write_text(json.dumps(rig.enrol(device_id)))
+    rig.start()
+    options = ["--device-id", device_id, "--tokens", str(tokens), "--spool", str(rig.directory / "e.sqlite")]
+    found = wearables(*options, "--seconds", "3", rig=rig, module="wearables_platform.edge.example_device")
+    assert found.returncode == 0, found.stderr
+    samples = [decode_one(ACCELERATION, record.payload) for record in rig.stored(device_id)]
+    assert {message.rate_hz for message in samples} == {100.0}
+    assert len(samples) >= 29
+    assert len(rig.stored(device_id, VITALS.topic)) == len(rig.stored(device_id, STATUS.topic)) == 1
