@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from wearables_platform.local.choice import CHOSEN_BY_URL
 from wearables_platform.local.layout import RunDirectory
 from wearables_platform.local.ports import choose_ports
-from wearables_platform.local.processes import HEALTH_PORT, ProcessSpec, process_specs, with_replacements
+from wearables_platform.local.processes import HEALTH_PORT, ProcessSpec, live_fleet, process_specs, with_replacements
 from wearables_platform.local.secrets_store import instance_secrets
 from wearables_platform.local.servers import SERVER_NAMES, URL_SETTING, Place, server_spec
 from wearables_platform.local.spec import ServerSpec
@@ -33,6 +33,8 @@ GENERATED_SETTINGS = ("api_token", "model_signing_key")
 # Two runs at a time: a run imports the whole project, and a laptop has few cores.
 DAGSTER_INSTANCE = """\
 telemetry:
+  enabled: false
+nux:
   enabled: false
 concurrency:
   runs:
@@ -54,6 +56,7 @@ class UpOptions:
 
     servers_only: bool = False
     fresh: bool = False
+    live: bool = False  # with a few simulated watches in real time
     replaced: Mapping[str, str] = field(default_factory=dict)  # process to the module run in its place
 
 
@@ -97,6 +100,8 @@ def make_plan(settings: Settings, run: RunDirectory, options: UpOptions) -> Plan
     )
     processes = [] if options.servers_only else process_specs(run, settings.bind_host, ports)
     processes = with_replacements(processes, options.replaced)
+    if options.live and processes:
+        processes.append(live_fleet(settings.bind_host, ports))
     runtime = _runtime_settings(settings, run, servers, ports, secrets)
     return Plan(servers, given, tuple(processes), runtime)
 
