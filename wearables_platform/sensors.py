@@ -1,5 +1,6 @@
 """What wakes the batch side: days that are dirty or whose archive has grown; and what keeps the left edge fresh."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -26,12 +27,17 @@ def days_to_rebuild(
     context: dg.SensorEvaluationContext, sql: SqlResource, mongo: MongoResource, lake: LakeResource
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Ask for the days whose rows may no longer be what the archive gives."""
-    from wearables_platform.batch.late_data import days_with_late_data
+    from wearables_platform.batch.late_data import days_with_late_data, settled_days
 
     with sql.open() as client, mongo.open() as archive:
-        found = days_with_late_data(client, archive, lake.open(), datetime.now(UTC).date().isoformat())
+        changed = days_with_late_data(client, archive, lake.open(), datetime.now(UTC).date().isoformat())
+    found, waiting = settled_days(
+        changed, {day: tuple(seen) for day, seen in json.loads(context.cursor or "{}").items()}
+    )
+    context.update_cursor(json.dumps(waiting))
     if not found:
-        yield dg.SkipReason("no built day is dirty, and the archive holds what the lake holds")
+        still = f"; still changing: {', '.join(sorted(changed))}" if changed else ""
+        yield dg.SkipReason(f"no built day that has come to rest differs from the archive{still}")
     for first, last in contiguous(list(found)):
         # The key names what was found: the same state is asked for once, a new late message asks again.
         marks = "|".join(f"{day}={mark}" for day, mark in sorted(found.items()) if first <= day <= last)

@@ -97,13 +97,20 @@ def test_the_sensor_asks_for_exactly_the_days_that_changed_and_once(
         world.archived(log, 0, 50)
         world.build("raw_acceleration", first="2026-03-28", last="2026-03-30")
 
+        cursor: str | None = None
+
         def asked() -> list[dg.RunRequest]:
-            with dg.build_sensor_context(instance=instance, resources=resources) as context:
+            nonlocal cursor
+            with dg.build_sensor_context(instance=instance, resources=resources, cursor=cursor) as context:
                 found = days_to_rebuild.evaluate_tick(context)
+            cursor = found.cursor
             return list(found.run_requests or [])
 
         assert asked() == []
-        world.archived(log, 50, 60)
+        world.archived(log, 50, 55)
+        assert asked() == []  # it may still be arriving
+        world.archived(log, 55, 60)
+        assert asked() == []
         (request,) = asked()
         span = [request.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end")]
         assert span == [DAY, DAY]
