@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Final, Protocol
 
 from prometheus_client import Counter, Gauge
@@ -19,7 +19,7 @@ from wearables_platform.bridge.receipts import ReceiptBook
 from wearables_platform.clients.kafka import Producer, QueueFull
 from wearables_platform.clients.mqtt_session import Delivery
 from wearables_platform.clients.topics import dead_letter
-from wearables_platform.domain.channels import VERDICT_HEADER, receipt_topic
+from wearables_platform.domain.channels import CHANNEL_BY_NAME, VERDICT_HEADER, receipt_topic
 from wearables_platform.errors import StoreUnavailable, TransientError
 from wearables_platform.logs import get_logger
 
@@ -33,6 +33,11 @@ _log = get_logger(__name__)
 _messages = Counter("wearables_bridge_messages", "Messages by what became of them.", ["channel", "outcome"])
 _receipts = Counter("wearables_bridge_receipts", "Receipts sent to devices.")
 _waiting = Gauge("wearables_bridge_waiting", "Deliveries taken from the broker and not acknowledged.")
+
+
+@cache  # looking a label up costs as much as everything else done per message
+def _counted(channel: str, outcome: str) -> Counter:
+    return _messages.labels(channel, outcome)
 
 
 class Broker(Protocol):
@@ -192,12 +197,13 @@ class Gateway:
 
     def _confirm(self, accepted: Accepted) -> None:
         self._book.accept(accepted.identity)
-        _messages.labels(accepted.channel.name, "quarantine" if accepted.verdict else "accepted").inc()
+        _counted(accepted.channel.name, "quarantine" if accepted.verdict else "accepted").inc()
 
     def _refuse(self, refused: Refused) -> None:
         if refused.device_id is not None:
             self._book.refuse(refused.device_id, refused.delivery.payload, refused.reason)
-        _messages.labels(refused.delivery.topic.rpartition("/")[2][:20], refused.reason).inc()
+        leaf = refused.delivery.topic.rpartition("/")[2]
+        _counted(leaf if leaf in CHANNEL_BY_NAME else "other", refused.reason).inc()
         _log.warning("message refused", topic=refused.delivery.topic, reason=refused.reason, detail=refused.detail)
 
     def _settle(self, timeout_s: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from wearables_platform.clients.mqtt_session import Delivery
@@ -48,6 +49,7 @@ class Refused:
 Judged = Accepted | Refused
 
 
+@lru_cache(maxsize=100_000)  # a fleet's topics: three per device, each seen ten times a second
 def parse_topic(topic: str) -> Address | None:
     """Read ``wearables/v1/{device_id}/{channel}``, None for anything else."""
     *root, device_id, leaf = topic.split("/") if topic.count("/") == len(_ROOT) + 1 else ("", "")
