@@ -14,26 +14,8 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorProto,
     FileDescriptorSet,
 )
-from grpc_tools import protoc
 
-ROOT = Path(__file__).resolve().parents[2]
-PROTO = "wearables_platform/wire/v1/telemetry.proto"
-# Descriptor of the schema as last released; `make proto-release` renews it when a version is cut.
-RELEASED = ROOT / "wearables_platform_tests/golden/telemetry.v1.binpb"
-
-
-def compile_schema(directory: Path) -> FileDescriptorProto:
-    target = directory / "descriptor.binpb"
-    arguments = [
-        f"-I{ROOT / 'proto'}",
-        "--include_source_info",
-        f"--descriptor_set_out={target}",
-        f"--python_out={directory}",
-        f"--pyi_out={directory}",
-        PROTO,
-    ]
-    assert protoc.main(["protoc", *arguments]) == 0
-    return FileDescriptorSet.FromString(target.read_bytes()).file[0]
+from wearables_platform_tests.schema import GENERATED, PROTO, RELEASED, ROOT, comments_of, compile_schema, paths
 
 
 @pytest.fixture(scope="module")
@@ -46,27 +28,15 @@ def schema(build: Path) -> FileDescriptorProto:
     return compile_schema(build)
 
 
-@pytest.mark.parametrize("suffix", ["_pb2.py", "_pb2.pyi"])
-def test_generated_code_is_what_the_schema_generates(schema: FileDescriptorProto, build: Path, suffix: str) -> None:
-    name = PROTO.removesuffix(".proto") + suffix
+@pytest.mark.parametrize("name", GENERATED)
+def test_generated_code_is_what_the_schema_generates(schema: FileDescriptorProto, build: Path, name: str) -> None:
     assert (ROOT / name).read_text() == (build / name).read_text(), "run `make proto`"
 
 
-def paths(schema: FileDescriptorProto) -> Iterator[tuple[tuple[int, ...], str]]:
-    for i, message in enumerate(schema.message_type):
-        yield (4, i), message.name
-        for j, field in enumerate(message.field):
-            yield (4, i, 2, j), f"{message.name}.{field.name}"
-    for i, enum in enumerate(schema.enum_type):
-        yield (5, i), enum.name
-        for j, value in enumerate(enum.value):
-            yield (5, i, 2, j), f"{enum.name}.{value.name}"
-
-
 def test_every_message_field_and_value_says_what_it_means(schema: FileDescriptorProto) -> None:
-    commented = {tuple(place.path) for place in schema.source_code_info.location if place.leading_comments.strip()}
+    said = comments_of(schema)
     generated_entries = {message.name for outer in schema.message_type for message in outer.nested_type}
-    silent = [name for path, name in paths(schema) if path not in commented and name not in generated_entries]
+    silent = [name for _, name in paths(schema) if name not in said and name not in generated_entries]
     assert silent == []
 
 
