@@ -7,13 +7,14 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down status doctor test check bench lint types docs-test ci clean
+.PHONY: help demo up down status doctor test check bench lint types docs-test docs proto proto-release lock ci clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 SOURCES := wearables_platform stream wearables_platform_tests .ci
 ARGS ?=
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate --generate-hashes
 
 # uv reads no pip configuration: hand it the index pip was told to use, and the machine's own certificates.
 export UV_SYSTEM_CERTS := 1
@@ -22,13 +23,13 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.installed-demo  ## run the whole platform and print the scorecard (SEED=n, SABOTAGE=drop-message)
 	@$(BIN)/wearables demo $(if $(SEED),--seed $(SEED)) $(if $(SABOTAGE),--sabotage $(SABOTAGE))
 
-up: $(VENV)/.installed-demo  ## start the platform and leave it running
-	@$(BIN)/wearables up --detach
+up: $(VENV)/.installed-demo  ## start the platform with live data and leave it running
+	@$(BIN)/wearables up --detach --live
 
 down: $(VENV)/.installed-demo  ## end the running platform
 	@$(BIN)/wearables down
@@ -57,7 +58,23 @@ types: $(VENV)/.installed-dev  ## mypy, strict
 
 docs-test: $(VENV)/.installed-dev  ## the examples in docstrings, and that docs name what exists
 	$(PYTEST) -q --doctest-modules wearables_platform/signals wearables_platform/domain wearables_platform/wire
-	$(PYTEST) -q wearables_platform_tests/test_docs.py
+	$(PYTEST) -q wearables_platform_tests/test_docs.py wearables_platform_tests/test_docs_text.py
+
+docs: $(VENV)/.installed-dev  ## write the tables in docs/ anew from the code
+	$(BIN)/python -m wearables_platform_tests.generated_docs
+
+proto: $(VENV)/.installed-dev  ## write the code generated from proto/ anew
+	$(BIN)/python -m wearables_platform_tests.schema generate
+
+proto-release: $(VENV)/.installed-dev  ## make the present schema the one later versions must not break
+	$(BIN)/python -m wearables_platform_tests.schema release
+
+lock: $(VENV)/.bootstrapped  ## resolve requirements/*.txt anew, with hashes and without index lines
+	$(LOCK) pyproject.toml -o requirements/runtime.txt
+	$(LOCK) --extra demo pyproject.toml -o requirements/demo.txt
+	$(LOCK) --extra dev pyproject.toml -o requirements/dev.txt
+	$(LOCK) --extra ci pyproject.toml -o requirements/ci.txt
+	$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
 
 ci:  ## exactly what CI runs
 	.ci/run

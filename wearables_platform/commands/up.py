@@ -32,6 +32,7 @@ def up(
     detach: bool = typer.Option(False, "--detach", help="Return once everything is up; `wearables down` ends it."),
     servers_only: bool = typer.Option(False, "--servers-only", help="Start the servers and none of our processes."),
     fresh: bool = typer.Option(False, "--fresh", help="Forget everything the embedded servers kept, first."),
+    live: bool = typer.Option(False, "--live", help="With a few simulated watches that send in real time."),
     replace: list[str] = typer.Option(
         [], "--replace", hidden=True, help="PROCESS=MODULE: run a module in a process's place (planted faults)."
     ),
@@ -42,7 +43,7 @@ def up(
     not become healthy; 8 the in-memory Kafka died; 9 already running.
     """
     run = RunDirectory(default_run_dir())
-    options = UpOptions(servers_only, fresh, dict(parse_replacement(text) for text in replace))
+    options = UpOptions(servers_only, fresh, live, dict(parse_replacement(text) for text in replace))
     if detach:
         start_detached(run, options)
         return
@@ -81,6 +82,7 @@ def start_detached(run: RunDirectory, options: UpOptions) -> None:
         msg = f"an instance is already running in {run.root}: end it with `wearables down`"
         raise StartError(msg, ExitCode.ALREADY_RUNNING)
     words = ["--servers-only"] * options.servers_only + ["--fresh"] * options.fresh
+    words += ["--live"] * options.live
     words += [f"--replace={name}={module}" for name, module in options.replaced.items()]
     log_file = run.root / "up.log"
     with log_file.open("wb") as log:

@@ -63,7 +63,7 @@ class Keeper:
         end_previous(self._run)
         self._forget_runtime()  # a killed instance's URLs must not be taken for settings
         if fresh:
-            for stale in (self._run.data, self._run.stream, self._run.dagster_home):
+            for stale in (self._run.data, self._run.stream, self._run.dagster_home, self._run.logs):
                 shutil.rmtree(stale, ignore_errors=True)
             self._run.secrets_file.unlink(missing_ok=True)
         self._run.create()

@@ -36,6 +36,8 @@ telemetry:
   enabled: false
 nux:
   enabled: false
+nux:
+  enabled: false
 concurrency:
   runs:
     max_concurrent_runs: 2

@@ -41,6 +41,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "dagster-code": ("postgres", "mongo", "kafka"),
     "dagster-webserver": ("dagster-code",),
     "dagster-daemon": ("dagster-code",),
+    "live-fleet": ("bridge", "archive", "stream"),
 }
 
 
@@ -64,6 +65,13 @@ def process_specs(run: RunDirectory, host: str, ports: Mapping[str, int]) -> lis
     """Describe every process; ``ports`` maps a port setting to the port chosen for it."""
     own = [_own_process(name, (host, ports[HEALTH_PORT[name]])) for name in ENTRY_POINTS]
     return [*own, *_dagster_processes(run, host, ports)]
+
+
+def live_fleet(host: str, ports: Mapping[str, int]) -> ProcessSpec:
+    """Describe a few simulated watches in real time; well as long as the bridge takes what they send."""
+    argv = (sys.executable, "-m", "wearables_platform.demo.live")
+    bridge = (host, ports[HEALTH_PORT["bridge"]])
+    return ProcessSpec("live-fleet", argv, NEEDS["live-fleet"], bridge, probes.http(HEALTH_PATH))
 
 
 def _own_process(name: str, address: Address) -> ProcessSpec:

@@ -22,7 +22,14 @@ from wearables_platform.local.layout import RunDirectory
 from wearables_platform.local.limits import LIMITS
 from wearables_platform.local.plan import render_runtime_file
 from wearables_platform.local.ports import check_port_is_free, choose_ports
-from wearables_platform.local.processes import ENTRY_POINTS, NEEDS, ProcessSpec, process_specs, with_replacements
+from wearables_platform.local.processes import (
+    ENTRY_POINTS,
+    NEEDS,
+    ProcessSpec,
+    live_fleet,
+    process_specs,
+    with_replacements,
+)
 from wearables_platform.local.servers import SERVER_NAMES
 from wearables_platform.local.stages import refusals_of, stages_of
 from wearables_platform.local.supervisor import Program, render_configuration
@@ -122,7 +129,8 @@ def test_every_process_has_its_entry_its_needs_and_a_way_to_tell_that_it_is_well
         ),
         1,
     )
-    specs = {spec.name: spec for spec in process_specs(RunDirectory(tmp_path), "127.0.0.1", ports)}
+    described = [*process_specs(RunDirectory(tmp_path), "127.0.0.1", ports), live_fleet("127.0.0.1", ports)]
+    specs = {spec.name: spec for spec in described}
     assert specs.keys() == NEEDS.keys()
     assert ENTRY_POINTS.keys() <= specs.keys()
     known = {*SERVER_NAMES, *specs}

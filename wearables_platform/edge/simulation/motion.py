@@ -66,7 +66,8 @@ class Motion:
         impact = 0.30 * np.sin(step) + 0.10 * np.sin(2 * step + 1.0)
         accel_g: Floats = (1.0 + impact)[:, None] * down + (0.15 * np.sin(step / 2))[:, None] * across
         for pulse in self.pulses:
-            accel_g += _half_sine(pulse, t)[:, None] * np.array(pulse.direction)
+            if pulse.start_s < t[-1] and pulse.start_s + pulse.duration_s > t[0]:
+                accel_g += _half_sine(pulse, t)[:, None] * np.array(pulse.direction)
         return accel_g
 
     def peak_g(self, pulse: Pulse) -> float:
