@@ -11,35 +11,31 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from wearables_platform.local import probes, running
 from wearables_platform.local.ports import LOOPBACK, free_ports
-from wearables_platform.local.spec import ServerSpec
+from wearables_platform.local.spec import ServerSpec, tethered
 
 HERE = Path(__file__).resolve().parent
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "wearables-ci"
-VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
 
 
-def kafka_jars() -> Path:
-    """Fetch Apache Kafka's jars once."""
-    jars = CACHE / "kafka-4.3.1"
-    if not (jars / "complete").exists():
-        command = ["mvn", "-q", "-B", "-f", str(HERE / "kafka/pom.xml"), "dependency:copy-dependencies"]
-        subprocess.run([*command, "-DincludeScope=runtime", f"-DoutputDirectory={jars}"], check=True)
-        (jars / "complete").touch()
-    return jars
+def fetched() -> Path:
+    """Return the directory with Apache Kafka's jars and the S3 server, fetched once."""
+    printed = subprocess.run([str(HERE / "fetch_servers")], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return Path(printed.strip())
 
 
-def kafka(directory: Path) -> ServerSpec:
+def kafka(directory: Path, cache: Path) -> ServerSpec:
     """Describe one KRaft broker that is its own controller."""
     port, controller = free_ports(2)
-    classpath = f"{kafka_jars()}/*"
+    classpath = f"{cache}/kafka-4.3.1/*"
     properties = directory / "server.properties"
     properties.write_text(f"""process.roles=broker,controller
 node.id=1
@@ -72,11 +68,8 @@ auto.create.topics.enable=false
     )
 
 
-def versitygw(directory: Path, access: str, secret: str) -> ServerSpec:
+def versitygw(directory: Path, cache: Path, access: str, secret: str) -> ServerSpec:
     """Describe an S3 server on a directory, with signatures, multipart and conditional writes."""
-    binary = CACHE / "bin" / "versitygw"
-    if not binary.exists():
-        subprocess.run(["go", "install", VERSITYGW], check=True, env={**os.environ, "GOBIN": str(binary.parent)})
     (port,) = free_ports(1)
     root = directory / "objects"
     root.mkdir()
@@ -85,7 +78,7 @@ def versitygw(directory: Path, access: str, secret: str) -> ServerSpec:
         server="versitygw",
         version="1.8.0",
         chosen="go install",
-        argv=(str(binary), "--port", f"{LOOPBACK}:{port}", "posix", str(root)),
+        argv=(f"{cache}/bin/versitygw-1.8.0", "--port", f"{LOOPBACK}:{port}", "posix", str(root)),
         address=(LOOPBACK, port),
         url=f"http://{LOOPBACK}:{port}",
         probe=probes.tcp,
@@ -113,30 +106,31 @@ def secantusdb(directory: Path) -> ServerSpec:
     )
 
 
+def describe_all(scratch: Path, access: str, secret: str) -> Iterator[tuple[str, ServerSpec]]:
+    """Yield each server with the name its URL is passed on under."""
+    cache = fetched()
+    directories = {name: scratch / name for name in ("kafka", "s3", "mongo")}
+    for directory in directories.values():
+        directory.mkdir()
+    yield "KAFKA", kafka(directories["kafka"], cache)
+    yield "S3", versitygw(directories["s3"], cache, access, secret)
+    yield "MONGO", secantusdb(directories["mongo"])
+
+
 def main(command: Sequence[str]) -> int:
     """Start the servers, run the command with their URLs, end the servers."""
-    servers: list[running.RunningServer] = []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     access, secret = "wearables-ci", secrets.token_urlsafe(24)
-    with tempfile.TemporaryDirectory(prefix="wearables-ci-", ignore_cleanup_errors=True) as scratch:
-        try:
-            urls = {}
-            for name, describe in {
-                "KAFKA": kafka,
-                "S3": lambda place: versitygw(place, access, secret),
-                "MONGO": secantusdb,
-            }.items():
-                directory = Path(scratch) / name.lower()
-                directory.mkdir()
-                server = running.start(describe(directory), Path(scratch) / "logs")
-                servers.append(server)
-                urls[f"WEARABLES_TEST_{name}_URL"] = server.url
-                print(f"real tier: {server.spec.name} is {server.spec.server} {server.spec.version}", flush=True)  # noqa: T201
-            keys = {"WEARABLES_TEST_S3_ACCESS_KEY": access, "WEARABLES_TEST_S3_SECRET_KEY": secret}
-            environment = {**os.environ, **urls, **keys, "WEARABLES_PREFER_EMBEDDED": "0"}
-            return subprocess.run(command, check=False, env=environment).returncode
-        finally:
-            for server in reversed(servers):
-                server.stop()
+    environment = {**os.environ, "WEARABLES_PREFER_EMBEDDED": "0"}
+    environment |= {"WEARABLES_TEST_S3_ACCESS_KEY": access, "WEARABLES_TEST_S3_SECRET_KEY": secret}
+    with ExitStack() as stack:
+        # Entered first, so emptied last, when no server writes into it any more.
+        scratch = Path(stack.enter_context(TemporaryDirectory(prefix="wearables-ci-", ignore_cleanup_errors=True)))
+        for name, spec in describe_all(scratch, access, secret):
+            stack.callback(running.start(spec, scratch / "logs").stop)
+            environment[f"WEARABLES_TEST_{name}_URL"] = spec.url
+            print(f"real tier: {spec.name} is {spec.server} {spec.version}", flush=True)  # noqa: T201
+        return subprocess.run(tethered(tuple(command)), check=False, env=environment).returncode
 
 
 if __name__ == "__main__":
