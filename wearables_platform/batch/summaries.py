@@ -105,7 +105,7 @@ def hourly_activity(lake: Lake, day: str) -> pa.Table:
             "cut_points": DEFAULT_CUT_POINTS.name,
             "min_coverage": MIN_COVERAGE,
         }
-        return _with_instants(engine.execute(_AGGREGATE, parameters).to_arrow_table(), INSTANT)
+        return _with_instants(engine.sql(_AGGREGATE, params=parameters).to_arrow_table(), INSTANT)
 
 
 def replace_hours(sql: SqlClient, day: str, hours: pa.Table) -> int:
