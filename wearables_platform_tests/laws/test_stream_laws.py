@@ -42,7 +42,9 @@ def logs(draw: st.DrawFn) -> list[Record]:
                     records.append(Record(at_us + draw(st.integers(0, 8_000_000)), f"watch-{d}", payload))
                 wall_us += SPAN_US
                 at_us += SPAN_US
-            wall_us += draw(st.sampled_from((-2_300_000, 0, 400_000, 5_000_000)))  # the next boot may overlap this one
+            # The next boot may overlap this one, by its clock and in the log.
+            wall_us += draw(st.sampled_from((-2_300_000, 0, 400_000, 5_000_000)))
+            at_us += draw(st.sampled_from((-6_000_000, 0, 0)))
     order = sorted(range(len(records)), key=lambda i: (records[i].at_us, i))
     return [records[i] for i in order]
 
