@@ -18,7 +18,7 @@ from stream.state import PartitionState, Pending
 from stream.windows import Derived, accept, close_idle, close_windows
 from wearables_platform.clients.kafka import Fetch
 from wearables_platform.clients.redis import LatestUpdate
-from wearables_platform.domain.channels import ACCELERATION, CHANNEL_BY_TOPIC, VITALS
+from wearables_platform.domain.channels import ACCELERATION, CHANNEL_BY_TOPIC
 from wearables_platform.signals.windows import WindowRows
 from wearables_platform.wire.codec import DEFAULT_MAX_PAYLOAD_BYTES
 
@@ -150,10 +150,10 @@ class Partition:
         if self.channel is ACCELERATION:
             late += accept(self.state.windows, ordered.passed, self.state.order.devices)
             pending.late += [list(row) for row in late]
-        pending.gaps += [list(row) for row in ordered.gaps]
-        # A vitals message starts with its earliest reading, whenever it was made: its two clocks need not keep step.
-        if self.channel is not VITALS:
+            # Only these dirty windows. A vitals message starts with its earliest reading, whenever it was made; a
+            # status message would report the same jump a second time.
             pending.clock_steps += [list(row) for row in ordered.clock_steps]
+        pending.gaps += [list(row) for row in ordered.gaps]
         self._count("late", len(late))
 
     def _record(self, outcomes: dict[str, Ints], read: int) -> None:
