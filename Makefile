@@ -70,10 +70,11 @@ proto-release: $(VENV)/.installed-dev  ## make the present schema the one later 
 	$(BIN)/python -m wearables_platform_tests.schema release
 
 lock: $(VENV)/.bootstrapped  ## resolve requirements/*.txt anew, with hashes and without index lines
-	$(LOCK) pyproject.toml -o requirements/runtime.txt
-	$(LOCK) --extra demo pyproject.toml -o requirements/demo.txt
-	$(LOCK) --extra dev pyproject.toml -o requirements/dev.txt
 	$(LOCK) --extra ci pyproject.toml -o requirements/ci.txt
+	@# What is installed anywhere is what was tested: the smaller sets take the versions of the largest.
+	$(LOCK) --constraint requirements/ci.txt --extra dev pyproject.toml -o requirements/dev.txt
+	$(LOCK) --constraint requirements/ci.txt --extra demo pyproject.toml -o requirements/demo.txt
+	$(LOCK) --constraint requirements/ci.txt pyproject.toml -o requirements/runtime.txt
 	$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
 
 ci:  ## exactly what CI runs

@@ -1,7 +1,8 @@
 """What a test run did not prove, said at its end; in CI a skip nobody allowed fails the run.
 
-The list names every skipped test's reason once, with its count. ``WEARABLES_TEST_ALLOWED_SKIPS`` names a file of
-regular expressions, one a line; a skip whose reason matches none of them turns the exit status to failed.
+The list names every skipped test's reason once, with its count. ``WEARABLES_TEST_ALLOWED_SKIPS`` names files of
+regular expressions, one a line (several files as in PATH); a skip whose reason matches none of them turns the exit
+status to failed.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ def skip_reasons(reporter: Any) -> Counter[str]:
 
 
 def unexpected(reasons: Counter[str]) -> list[str]:
-    allow_list = os.environ.get("WEARABLES_TEST_ALLOWED_SKIPS")
-    if allow_list is None:
+    allow_lists = os.environ.get("WEARABLES_TEST_ALLOWED_SKIPS")
+    if allow_lists is None:
         return []
-    lines = Path(allow_list).read_text().splitlines()
+    lines = [line for name in allow_lists.split(os.pathsep) for line in Path(name).read_text().splitlines()]
     patterns = [re.compile(line) for line in lines if line.strip() and not line.startswith("#")]
     return [reason for reason in reasons if not any(pattern.search(reason) for pattern in patterns)]
 
