@@ -44,6 +44,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "wearables_platform.models",
         "wearables_platform.registry",
         "wearables_platform.health",
+        "wearables_platform.web",
     ),
     ("wearables_platform.clients", "wearables_platform.sql"),
     ("wearables_platform.wire",),

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 from flask import g, request
 
-from wearables_platform.api.problems import RequestRefused, refuse_unknown
 from wearables_platform.api.reads import Reads
+from wearables_platform.web.problems import RequestRefused, refuse_unknown
 
 
 @dataclass(frozen=True)

@@ -17,16 +17,16 @@ from wearables_platform.api.live import FLEET_EVERY_TICKS, TICK_S, LiveStreams
 from wearables_platform.api.operations import operations
 from wearables_platform.api.page import page
 from wearables_platform.api.parameters import MAX_STREAM_DEVICES
-from wearables_platform.api.problems import (
+from wearables_platform.api.reads import Reads
+from wearables_platform.api.services import EXTENSION, Clock, Services
+from wearables_platform.settings import Settings
+from wearables_platform.web.problems import (
     Problem,
     document_problem_schema,
     documented_problems,
     install_problem_handlers,
     validation_response,
 )
-from wearables_platform.api.reads import Reads
-from wearables_platform.api.services import EXTENSION, Clock, Services
-from wearables_platform.settings import Settings
 
 _DESCRIPTION = """\
 Motion, heart rate and steps from smartwatches. Send a token with every request: `Authorization: Bearer ...`.

@@ -16,9 +16,9 @@ from datetime import datetime
 from typing import Any
 
 from wearables_platform.api.latest import FleetView, latest_values, only_visible, recent_anomaly
-from wearables_platform.api.problems import RETRY_AFTER_S, RequestRefused
 from wearables_platform.clients.redis import MAX_ANOMALIES
 from wearables_platform.errors import StoreUnavailable
+from wearables_platform.web.problems import RETRY_AFTER_S, RequestRefused
 
 TICK_S = 0.25  # the trace moves four times a second, the fleet once
 FLEET_EVERY_TICKS = 4

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from wearables_platform.api.problems import refuse_parameter
+from wearables_platform.web.problems import refuse_parameter
 
 _FINGERPRINT_CHARS = 12
 

@@ -13,9 +13,9 @@ from flask_openapi3.models.tag import Tag
 from wearables_platform.api import access
 from wearables_platform.api.answering import reply
 from wearables_platform.api.parameters import MAX_DAYS, DayRange, ParticipantPath
-from wearables_platform.api.problems import refuse_parameter
 from wearables_platform.api.replies import DailyHeartRate, DailyHeartRateReply, DailySteps, DailyStepsReply
 from wearables_platform.api.services import instant, services
+from wearables_platform.web.problems import refuse_parameter
 
 _TAG = Tag(name="participants", description="A participant's days, in their own time zone.")
 DEFAULT_DAYS = 30

@@ -13,9 +13,9 @@ from wearables_platform.api import access
 from wearables_platform.api.answering import reply
 from wearables_platform.api.live import LiveStream
 from wearables_platform.api.parameters import ModelQuery, RecentQuery, StreamQuery
-from wearables_platform.api.problems import refuse_parameter
 from wearables_platform.api.replies import Models, ModelVersion, RecentAnomalies, StageCount, Stages
 from wearables_platform.api.services import instant, services
+from wearables_platform.web.problems import refuse_parameter
 
 _TAG = Tag(name="platform", description="Models, counts per stage, live values.")
 SOCKET_TIMEOUT_S = 20.0

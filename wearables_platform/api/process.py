@@ -7,7 +7,6 @@ from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
-from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
 
 from wearables_platform.api.app import create_app
@@ -16,6 +15,7 @@ from wearables_platform.api.services import EXTENSION, Services
 from wearables_platform.clients.redis_reads import LatestReader
 from wearables_platform.logs import configure_logging
 from wearables_platform.settings import Settings
+from wearables_platform.web.server_log import LOGGER_CLASS
 
 # Streams hold a thread each; these are left for everything else.
 REQUEST_THREADS = 8
@@ -31,16 +31,6 @@ class StreamingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn is not ty
             served: Services = self.wsgi.extensions[EXTENSION]
             served.streams.closing.set()
         super().handle_exit(sig, frame)
-
-
-class StructuredLogger(Logger):  # type: ignore[misc]  # gunicorn is not typed
-    """gunicorn's own lines, through the process's structured log."""
-
-    def setup(self, cfg: Any) -> None:
-        """Set up as usual, then hand every line to the root logger instead of a handler of its own."""
-        super().setup(cfg)
-        self.error_log.handlers = []
-        self.error_log.propagate = True
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is not typed
@@ -69,7 +59,7 @@ def _gunicorn_options(settings: Settings) -> dict[str, Any]:
         "graceful_timeout": GRACEFUL_TIMEOUT_S,
         "proc_name": "wearables-api",
         "accesslog": None,
-        "logger_class": f"{__name__}.StructuredLogger",
+        "logger_class": LOGGER_CLASS,
         "control_socket_disable": True,  # it would lie in the home directory, one for all instances
         "limit_request_line": 4094,
     }

@@ -12,7 +12,6 @@ from flask import Blueprint, Flask, Response, current_app, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from werkzeug.exceptions import ClientDisconnected
 
-from wearables_platform.api.problems import RequestRefused, install_problem_handlers
 from wearables_platform.domain.channels import ACCELERATION, CHANNEL_BY_NAME, Channel
 from wearables_platform.domain.identity import MessageIdentity, boot_text
 from wearables_platform.domain.reasons import DeadLetterReason
@@ -20,6 +19,7 @@ from wearables_platform.errors import WireError
 from wearables_platform.ingest.framing import MAX_BATCH_FACTOR, Item, batch_items, one_item
 from wearables_platform.ingest.gate import Answer, Gate
 from wearables_platform.registry import Device
+from wearables_platform.web.problems import RequestRefused, install_problem_handlers
 
 PROTOBUF: Final = "application/x-protobuf"
 JSON: Final = "application/json"

@@ -20,6 +20,7 @@ from wearables_platform.ingest.worker import WATCH, PatientWorker
 from wearables_platform.logs import configure_logging
 from wearables_platform.registry import DeviceDirectory, Registry
 from wearables_platform.settings import Settings
+from wearables_platform.web.server_log import LOGGER_CLASS
 from wearables_platform.wire.codec import require_fast_protobuf
 
 # Requests beyond the threads wait in the worker's queue; beyond that they are answered 429.
@@ -83,7 +84,7 @@ def _gunicorn_options(settings: Settings) -> dict[str, Any]:
         "keepalive": KEEPALIVE_S,
         "proc_name": "wearables-ingest",
         "accesslog": None,
-        "logger_class": "wearables_platform.api.process.StructuredLogger",
+        "logger_class": LOGGER_CLASS,
         "control_socket_disable": True,  # it would lie in the home directory, one for all instances
         "limit_request_line": 2048,
     }

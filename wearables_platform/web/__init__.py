@@ -1,0 +1,1 @@
+"""What the two HTTP processes share: errors as problem documents, and gunicorn's lines in the structured log."""
