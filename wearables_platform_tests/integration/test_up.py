@@ -24,7 +24,7 @@ from wearables_platform.local.starting import start_in_order
 from wearables_platform.local.supervisor import Program, Supervisor
 from wearables_platform.settings import Settings, load_settings
 
-pytestmark = [pytest.mark.integration, pytest.mark.kafka, pytest.mark.sql]
+pytestmark = [pytest.mark.integration, pytest.mark.embedded, pytest.mark.kafka, pytest.mark.sql]
 
 DEADLINE_S = 60.0
 
