@@ -57,9 +57,13 @@ def test_nan_becomes_null(client: SqlClient) -> None:
 
 
 def test_a_failed_transaction_leaves_nothing(client: SqlClient) -> None:
-    with pytest.raises(StoreRefused), client.transaction() as connection:
-        connection.execute("INSERT INTO quality.gaps_like VALUES (1, 1, 1)")
-        connection.execute("INSERT INTO quality.gaps_like VALUES (1, 1, 1)")
+    def write_the_same_twice() -> None:
+        with client.transaction() as connection:
+            for _ in range(2):
+                connection.execute("INSERT INTO quality.gaps_like VALUES (1, 1, 1)")
+
+    with pytest.raises(StoreRefused):
+        write_the_same_twice()
     assert client.rows("SELECT * FROM quality.gaps_like") == []
 
 

@@ -30,7 +30,8 @@ def test_partitions_made_late_take_over_the_rows_of_the_default_partition(sql_ur
         if timescale:
             pytest.skip("chunks of TimescaleDB appear by themselves")
         connection.execute(
-            "INSERT INTO telemetry.heart_rate VALUES ('d', '2026-03-31 23:59:59.5+00', 60, 'd:0:0', 1, 'batch', 'test'),"
+            "INSERT INTO telemetry.heart_rate VALUES"
+            " ('d', '2026-03-31 23:59:59.5+00', 60, 'd:0:0', 1, 'batch', 'test'),"
             " ('d', '2026-04-01 00:00:00+00', 61, 'd:0:1', 1, 'batch', 'test')"
         )
         assert connection.execute(
