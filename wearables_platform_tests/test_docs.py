@@ -109,6 +109,21 @@ def test_every_dagster_asset_schedule_and_sensor_is_documented() -> None:
     assert {name for name in assets | automations if not is_named(name)} == set()
 
 
+def test_every_promise_names_tests_that_exist() -> None:
+    page = (DOCS / "delivery.md").read_text()
+    promises = re.findall(r"^(\d+)\. \*\*", page, re.MULTILINE)
+    proofs = re.findall(r"^\| (\d+) \| (.+) \|$", page, re.MULTILINE)
+    assert [number for number, _ in proofs] == promises
+    assert [number for number, named in proofs if "`" not in named] == []
+    found = set(re.findall(r"`((?:\w+/)*test_\w+\.py)(?:::(test_\w+))?`", ALL_DOCS))
+    assert {named for named in found if not _is_test(*named)} == set()
+
+
+def _is_test(path: str, function: str) -> bool:
+    file = ROOT / "wearables_platform_tests" / path
+    return file.exists() and (not function or f"\ndef {function}(" in file.read_text())
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_documented(command: str) -> None:
     assert f"`wearables {command}" in RUNNING or f"`{command}`" in RUNNING
