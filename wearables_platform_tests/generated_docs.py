@@ -112,7 +112,7 @@ def _type_of(field: FieldDescriptorProto, message: DescriptorProto) -> str:
 
 
 TABLES: dict[str, tuple[Path, Callable[[], str]]] = {
-    "settings": (DOCS / "running.md", settings_table),
+    "settings": (DOCS / "settings.md", settings_table),
     "metrics": (DOCS / "metrics.md", metrics_table),
     "messages": (DOCS / "wire-format.md", wire_tables),
 }
