@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import sys
 
 import typer
@@ -35,6 +36,9 @@ def demo(
     options = DemoOptions(seed or 1 + secrets.randbelow(99_999), sabotage or None, _stays(keep))
     console = Console(highlight=False)
     console.print(f"[bold]wearables demo[/], seed {options.seed}" + (f", sabotage {sabotage}" if sabotage else ""))
+    # Asked to end in any way, take everything down in good order; a shell's background job starts with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     raise typer.Exit(Demo(RunDirectory(default_run_dir()), options, console).run())
 
 

@@ -47,10 +47,7 @@ FAULT_SECOND: Final = 22  # gap, late block, clock step
 REBOOT_SECOND: Final = 40  # the device is off in this second
 QUIET_SECONDS: Final = (*range(19, 27), *range(37, 45))
 BLOCKS_PER_SECOND: Final = 10
-GAP_BLOCKS: Final = 7
-CLOCK_STEP_US: Final = 30 * US_PER_S
-DUPLICATES_PER_DEVICE: Final = 3
-GLITCHES_PER_SECOND: Final = 3
+PULSE_CHANCE: Final = 0.8
 
 
 class Fate(StrEnum):
@@ -99,11 +96,31 @@ class SimulatedDevice:
         """What its wearer does."""
         rng = np.random.default_rng([self.seed, self.number])
         still = Motion(int(rng.integers(2**62)), unit_vector(rng), float(rng.uniform(1.6, 2.2)))
-        loud = [s for s in range(4, self.seconds - 4, 4) if s not in QUIET_SECONDS]
+        places = [s for s in range(4, self.seconds - 4, 4) if s not in QUIET_SECONDS]
+        loud = [s for s in places if rng.random() < PULSE_CHANCE]
         pulses = [draw_pulse(rng, second) for second in loud]
         # A glitch inside a pulse would be a second truth about the same block.
         calm = [s for s in range(2, self.seconds - 1) if s not in loud and s != REBOOT_SECOND]
-        return replace(still, pulses=tuple(pulses), glitches=tuple(draw_glitches(rng, calm, GLITCHES_PER_SECOND)))
+        glitches = draw_glitches(rng, calm, per_second=int(rng.integers(2, 5)))
+        return replace(still, pulses=tuple(pulses), glitches=tuple(glitches))
+
+    @property
+    def gap_blocks(self) -> int:
+        """How many blocks in a row its gap has."""
+        return 3 + self._drawn(7)
+
+    @property
+    def clock_step_us(self) -> int:
+        """By how much its clock jumps."""
+        return (10 + self._drawn(31)) * US_PER_S
+
+    @property
+    def duplicate_count(self) -> int:
+        """How many of its messages are sent twice."""
+        return 2 + self._drawn(4)
+
+    def _drawn(self, below: int) -> int:
+        return int(np.random.default_rng([self.seed, self.number, below]).integers(below))
 
     def boot_id(self, boot: int) -> int:
         """Return the id of the device's boot number `boot`; the seed decides it."""
@@ -128,14 +145,14 @@ class SimulatedDevice:
 
     def _clocks(self, second: int) -> tuple[int, int]:
         elapsed_us = second * US_PER_S
-        step_us = CLOCK_STEP_US if self.role == 3 and second >= FAULT_SECOND else 0
+        step_us = self.clock_step_us if self.role == 3 and second >= FAULT_SECOND else 0
         return self.start_us + elapsed_us + step_us, elapsed_us
 
     def _planned(self, message: EncodedMessage) -> Planned:
         sequence = message.identity.sequence
         first = FAULT_SECOND * BLOCKS_PER_SECOND + 3
         fate = Fate.SENT
-        if self.role == 1 and first <= sequence < first + GAP_BLOCKS:
+        if self.role == 1 and first <= sequence < first + self.gap_blocks:
             fate = Fate.LOST
         elif self.role == 0 and sequence == first:
             fate = Fate.LATE
@@ -160,7 +177,7 @@ class SimulatedDevice:
         if not self.faulty:
             return []
         rng = np.random.default_rng([self.seed, self.number, 2])
-        chosen = rng.choice(len(sent), DUPLICATES_PER_DEVICE, replace=False)
+        chosen = rng.choice(len(sent), self.duplicate_count, replace=False)
         return [sent[index] for index in sorted(chosen)]
 
     def mismatched(self, sent: Sequence[EncodedMessage]) -> EncodedMessage | None:
@@ -244,7 +261,7 @@ def _spikes(device: SimulatedDevice) -> Iterator[SpikeTruth]:
     for pulse in device.motion.pulses:
         start_us = device.start_us + round(pulse.start_s * US_PER_S)
         if device.role == 3 and pulse.start_s >= FAULT_SECOND:
-            start_us += CLOCK_STEP_US
+            start_us += device.clock_step_us
         yield SpikeTruth(device.device_id, start_us, device.motion.peak_g(pulse))
 
 
@@ -270,4 +287,4 @@ def _clock_steps(device: SimulatedDevice, planned: Sequence[Planned]) -> Iterato
     if device.role == 3:
         stepped = MessageIdentity(device.device_id, device.boot_id(0), FAULT_SECOND * BLOCKS_PER_SECOND)
         assert any(each.message.identity == stepped for each in planned)
-        yield ClockStepTruth(device.device_id, boot_text(stepped.boot_id), stepped.sequence, CLOCK_STEP_US)
+        yield ClockStepTruth(device.device_id, boot_text(stepped.boot_id), stepped.sequence, device.clock_step_us)

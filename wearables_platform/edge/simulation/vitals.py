@@ -29,8 +29,8 @@ FIRST_DAY: Final = date(2026, 3, 1)
 DAYS: Final = 35
 HEART_RATE_EVERY_S: Final = 300
 STEPS_EVERY_S: Final = 900
-BROKEN_EVERY_DAYS: Final = 5
-REPEATED_EVERY_DAYS: Final = 7
+BROKEN_CHANCE: Final = 0.2  # of a day to hold broken readings
+REPEATED_CHANCE: Final = 0.15  # of a day's last reading to come again the next day
 # The rules that must set the broken readings of a day aside, in the order `_broken` makes them.
 BROKEN_HEART_RATE: Final = ("heart_rate: below_range", "heart_rate: above_range", "heart_rate: time_in_future")
 BROKEN_STEPS: Final = ("steps: above_range", "steps: negative_count")
@@ -102,16 +102,16 @@ class VitalsSource:
                 day,
                 self._heart_rate(rng, begin_us, end_us),
                 self._steps(rng, begin_us, end_us),
-                *(self._broken(rng, begin_us) if number % BROKEN_EVERY_DAYS == 2 else ([], [])),
+                *(self._broken(rng, begin_us) if rng.random() < BROKEN_CHANCE else ([], [])),
             )
 
     def messages(self) -> list[EncodedMessage]:
-        """Make one message a day, then one that tells of 1970; one reading a week comes in two messages."""
+        """Make one message a day, then one that tells of 1970; now and then a reading comes in two messages."""
         made: list[EncodedMessage] = []
         yesterday: HeartRateReading | None = None
         for day in self.days():
             heart_rate = [*day.heart_rate, *day.broken_heart_rate]
-            if yesterday is not None and len(made) % REPEATED_EVERY_DAYS == 0:
+            if yesterday is not None and self._repeats(len(made)):
                 heart_rate.insert(0, yesterday)
             vitals = Vitals(tuple(heart_rate), (*day.steps, *day.broken_steps), {"firmware_note": "simulated"})
             made.append(encode_vitals(self._identity(len(made)), vitals, len(made) * 86_400 * US_PER_S))
@@ -125,7 +125,10 @@ class VitalsSource:
     @property
     def repeated_readings(self) -> int:
         """How many readings come in two messages."""
-        return len(range(REPEATED_EVERY_DAYS, self._days, REPEATED_EVERY_DAYS))
+        return sum(self._repeats(number) for number in range(1, self._days))
+
+    def _repeats(self, number: int) -> bool:
+        return bool(np.random.default_rng([*self._seed, number, 5]).random() < REPEATED_CHANCE)
 
     def lost_clock_id(self) -> str:
         """Return the identity of the message that must be quarantined."""
