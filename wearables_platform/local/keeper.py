@@ -43,6 +43,7 @@ class Keeper:
         self._report = report
         self._plan: Plan | None = None
         self._pids: dict[str, int] = {}
+        self._raise_if_asked: Callable[[], None] = lambda: None
 
     def run(self, options: UpOptions, on_ready: Callable[[Plan], None]) -> None:
         """Run until asked to stop; raises `StartError` when it cannot start or cannot go on."""
@@ -50,7 +51,7 @@ class Keeper:
         lock = self._run.hold()
         tether.adopt_orphans()
         try:
-            with stop_signals():
+            with stop_signals() as self._raise_if_asked:
                 self._prepare_directory(fresh=options.fresh)
                 self._start_and_watch(options, on_ready)
         except StopRequested:
@@ -112,6 +113,7 @@ class Keeper:
         """Look on until something ends that cannot be restarted."""
         self._pids = {name: state.pid for name, state in supervisor.states().items()}
         while True:
+            self._raise_if_asked()
             states = supervisor.states()
             check_kafka(states, self._run)
             for name, state in states.items():
@@ -181,15 +183,26 @@ def prepare_stores(run: RunDirectory, plan: Plan) -> None:
 
 
 @contextmanager
-def stop_signals() -> Iterator[None]:
-    """Turn Ctrl-C, SIGTERM and a closed terminal into `StopRequested`."""
+def stop_signals() -> Iterator[Callable[[], None]]:
+    """Turn Ctrl-C, SIGTERM and a closed terminal into `StopRequested`.
+
+    Whoever waits must also call what this yields: an exception that a signal raises while the interpreter finalizes
+    an object (a closed HTTP answer, say) is dropped without a word.
+    """
+    asked = False
 
     def _raise(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
         del number, frame
+        asked = True
         raise StopRequested
 
+    def _raise_if_asked() -> None:
+        if asked:
+            raise StopRequested
+
     with _handling(_raise):
-        yield
+        yield _raise_if_asked
 
 
 @contextmanager
