@@ -14,6 +14,8 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 SOURCES := wearables_platform stream wearables_platform_tests .ci
 ARGS ?=
+# Tests mostly wait for servers: more workers than cores. Each worker has servers of its own.
+WORKERS ?= 3
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate --generate-hashes
 
 # uv reads no pip configuration: hand it the index pip was told to use, and the machine's own certificates.
@@ -41,7 +43,7 @@ doctor: $(VENV)/.installed-demo  ## check this machine
 	@$(BIN)/wearables doctor
 
 test: $(VENV)/.installed-dev  ## run every test; starts the embedded servers itself (ARGS="-k name")
-	$(PYTEST) -q -m "not demo and not browser" $(ARGS)
+	$(PYTEST) -q -n $(WORKERS) --dist loadfile -m "not demo and not browser" $(ARGS)
 
 check: lint types docs-test  ## lint, types, docs and the tests that need no server
 	$(PYTEST) -q wearables_platform_tests/unit wearables_platform_tests/laws wearables_platform_tests/test_architecture.py
