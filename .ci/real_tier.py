@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +24,7 @@ from wearables_platform.local.ports import LOOPBACK, free_ports
 from wearables_platform.local.spec import ServerSpec, tethered
 
 HERE = Path(__file__).resolve().parent
+INTERRUPTED_S = 60.0
 
 
 def fetched() -> Path:
@@ -117,6 +118,17 @@ def describe_all(scratch: Path, access: str, secret: str) -> Iterator[tuple[str,
     yield "MONGO", secantusdb(directories["mongo"])
 
 
+def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run the command to its end; asked to stop, interrupt it, so that tests end what they started."""
+    with subprocess.Popen(command, env=environment) as child:
+        try:
+            return child.wait()
+        except BaseException:
+            child.send_signal(signal.SIGINT)
+            child.wait(INTERRUPTED_S)
+            raise
+
+
 def main(command: Sequence[str]) -> int:
     """Start the servers, run the command with their URLs, end the servers."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -130,7 +142,7 @@ def main(command: Sequence[str]) -> int:
             stack.callback(running.start(spec, scratch / "logs").stop)
             environment[f"WEARABLES_TEST_{name}_URL"] = spec.url
             print(f"real tier: {spec.name} is {spec.server} {spec.version}", flush=True)  # noqa: T201
-        return subprocess.run(tethered(tuple(command)), check=False, env=environment).returncode
+        return run(tethered(tuple(command)), environment)
 
 
 if __name__ == "__main__":

@@ -31,13 +31,13 @@ def suite(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(suite: Path, allowed: str | None = None, chosen: str = "") -> subprocess.CompletedProcess[str]:
+def run(suite: Path, allowed: str | None = None, *options: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WEARABLES_TEST_")}
     environment["PYTHONPATH"] = str(ROOT)
     if allowed is not None:
         (suite / "allowed.txt").write_text(allowed)
         environment["WEARABLES_TEST_ALLOWED_SKIPS"] = str(suite / "allowed.txt")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, str(suite)]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, str(suite)]
     return subprocess.run(command, cwd=suite, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -48,8 +48,9 @@ def test_without_a_list_skips_are_told_and_allowed(suite: Path) -> None:
     assert "   2 x no such server here" in outcome.stdout
 
 
-def test_a_skip_nobody_allowed_fails_the_run(suite: Path) -> None:
-    outcome = run(suite, "# only this one\nshared recordings absent\n")
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "workers"])
+def test_a_skip_nobody_allowed_fails_the_run(suite: Path, workers: tuple[str, ...]) -> None:
+    outcome = run(suite, "# only this one\nshared recordings absent\n", *workers)
     assert outcome.returncode == 1
     assert "NOT ALLOWED: no such server here" in outcome.stdout
 
@@ -61,6 +62,6 @@ def test_an_allowed_skip_passes(suite: Path) -> None:
 
 
 def test_a_run_without_skips_says_so(suite: Path) -> None:
-    outcome = run(suite, "", chosen="passes")
+    outcome = run(suite, "", "-k", "passes")
     assert outcome.returncode == 0
     assert "nothing was skipped" in outcome.stdout
