@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 from stream.decode import Ints, Messages
 from stream.windows import Derived
 from wearables_platform.clients.redis import TRACE_POINTS, LatestUpdate
-from wearables_platform.domain.channels import ACCELERATION, VITALS, Channel
+from wearables_platform.domain.channels import ACCELERATION, QUANTITY_BY_NAME, VITALS, Channel
 from wearables_platform.domain.identity import boot_text
+from wearables_platform.domain.time_policy import impossible_times
 from wearables_platform.signals.motion import vector_magnitude_g
 from wearables_platform.wire.codec import accel_values_g, dictionary_of
 
@@ -160,6 +161,9 @@ def _readings(
     device, device_ids = dictionary_of(rows.column("device_id"))
     sequence = _sequence(rows)
     guard = guard_us(readings.field(time_field).to_numpy(), append_us[message])
+    believed = np.flatnonzero(_believed(readings, column, time_field, append_us[message]))
+    if not len(believed):
+        return []
     return [
         LatestUpdate(
             device_ids[device[message[i]]],
@@ -168,8 +172,18 @@ def _readings(
             int(sequence[message[i]]),
             {name: readings.field(source)[i].as_py() for source, name in names.items()},
         )
-        for i in _newest(device[message], guard, sequence[message])
+        for i in believed[_newest(device[message][believed], guard[believed], sequence[message][believed])]
     ]
+
+
+def _believed(readings: pa.Array, column: str, time_field: str, append_us: Ints) -> npt.NDArray[np.bool_]:
+    """Tell which readings may be shown as the newest; the cleaning rules the archive applies judge the rest."""
+    possible: npt.NDArray[np.bool_] = ~impossible_times(readings.field(time_field).to_numpy(), append_us)
+    if column == "heart_rate":
+        heart_rate = QUANTITY_BY_NAME["heart_rate"]
+        bpm = readings.field("bpm").to_numpy()
+        possible &= (bpm >= heart_rate.low) & (bpm <= heart_rate.high)  # false for NaN
+    return possible
 
 
 def _status(rows: pa.RecordBatch, append_us: Ints) -> list[LatestUpdate]:

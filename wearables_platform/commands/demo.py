@@ -9,9 +9,11 @@ import sys
 import typer
 from rich.console import Console
 
-from wearables_platform.demo.run import SABOTAGES, Demo, DemoOptions, require_known
+from wearables_platform.demo.run import SABOTAGES, Demo, DemoOptions
 from wearables_platform.local.layout import RunDirectory
 from wearables_platform.settings import default_run_dir
+
+REPORT_WIDTH = 170  # into a file or a log, every name and rule whole
 
 
 def register(app: typer.Typer) -> None:
@@ -20,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    seed: int = typer.Option(0, "--seed", help="Everything planted is drawn from it; 0 draws one and says which."),
+    seed: int = typer.Option(0, "--seed", min=0, help="What is planted is drawn from it; 0 draws one and says which."),
     sabotage: str = typer.Option("", "--sabotage", help=f"Break something on purpose: {', '.join(SABOTAGES)}."),
     keep: bool | None = typer.Option(
         None, "--keep/--no-keep", help="Leave it running until Ctrl-C; the default if this is a terminal."
@@ -32,9 +34,13 @@ def demo(
 
     Exit codes: 0 every line holds; 1 at least one does not; 3 to 9 as for `wearables up`; 130 Ctrl-C.
     """
-    require_known(sabotage or None)
+    if sabotage and sabotage not in SABOTAGES:
+        msg = f"no sabotage called {sabotage!r}: one of {', '.join(SABOTAGES)}"
+        raise typer.BadParameter(msg, param_hint="--sabotage")
     options = DemoOptions(seed or 1 + secrets.randbelow(99_999), sabotage or None, _stays(keep))
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=max(console.width, REPORT_WIDTH))
     console.print(f"[bold]wearables demo[/], seed {options.seed}" + (f", sabotage {sabotage}" if sabotage else ""))
     # Asked to end in any way, take everything down in good order; a shell's background job starts with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

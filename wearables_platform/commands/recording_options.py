@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -43,6 +44,9 @@ def read_options(
     start: str,
 ) -> ReadOptions:
     """Turn a command's options into a value; complains with the option's name."""
+    if not scale or not math.isfinite(scale):
+        msg = f"--scale must be a number other than 0, not {scale}"
+        raise ConfigError(msg)
     return ReadOptions(
         axes=_three(axes),
         unit=unit,
@@ -78,5 +82,8 @@ def _three(axes: str) -> tuple[str, str, str]:
     names = tuple(name.strip() for name in axes.split(","))
     if len(names) != 3:
         msg = f"--axes needs three columns separated by commas, not {axes!r}"
+        raise ConfigError(msg)
+    if len(set(names)) != 3:
+        msg = f"--axes names a column twice: {axes!r}"
         raise ConfigError(msg)
     return names

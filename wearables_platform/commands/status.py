@@ -11,10 +11,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from wearables_platform.local.failures import ExitCode, StartError
 from wearables_platform.local.layout import RunDirectory
+from wearables_platform.local.running import log_tail
 from wearables_platform.local.stages import TopicStages, read_stages
 from wearables_platform.local.supervisor import ProgramState, read_states
-from wearables_platform.settings import load_settings
+from wearables_platform.settings import default_run_dir, load_settings
 
 
 def register(app: typer.Typer) -> None:
@@ -25,10 +27,13 @@ def register(app: typer.Typer) -> None:
 def status(as_json: bool = typer.Option(False, "--json", help="Print JSON.")) -> None:
     """Show what runs and, per topic, the counts of every stage.
 
-    Exit codes: 0 shown; 3 no instance is running and no URLs are set; 11 a store does not answer.
+    Exit codes: 0 shown; 3 no instance was ever started here and no URLs are set; 10 the instance that was started
+    here has ended; 11 a store does not answer.
     """
+    run = RunDirectory(default_run_dir())
+    if not run.is_held() and (ended := how_it_ended(run)) is not None:
+        raise StartError(ended, ExitCode.NOT_RUNNING)
     settings = load_settings()
-    run = RunDirectory(settings.run_dir)
     programs = read_states(run) if run.is_held() else {}
     stages = read_stages(settings)
     if not as_json:
@@ -37,6 +42,15 @@ def status(as_json: bool = typer.Option(False, "--json", help="Print JSON.")) ->
     running = {name: {"state": one.state, "pid": one.pid} for name, one in programs.items()}
     topics = [asdict(one) for one in stages]
     sys.stdout.write(json.dumps({"programs": running, "topics": topics}, indent=2) + "\n")
+
+
+def how_it_ended(run: RunDirectory) -> str | None:
+    """Say how the instance that `up --detach` started here ended by itself; None where none did."""
+    if run.runtime_file.exists():
+        return f"the instance in {run.root} was killed: start another with `wearables up`"
+    log_file = run.root / "up.log"
+    last = log_tail(log_file, 1) if log_file.exists() else ""
+    return f"no instance is running; the last one said: {last}" if last.startswith("wearables: ") else None
 
 
 def print_tables(programs: Mapping[str, ProgramState], stages: Sequence[TopicStages]) -> None:

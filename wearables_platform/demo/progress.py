@@ -11,6 +11,7 @@ from wearables_platform.demo.judge import Stores
 from wearables_platform.errors import TerminalError
 
 DEADLINE_S: Final = 120.0
+STANDSTILL_S: Final = 20.0  # longer than any consumer's restart: what does not move now will not arrive
 POLL_S: Final = 0.5
 
 Say = Callable[[str], None]
@@ -20,10 +21,13 @@ Check = Callable[[], None]
 def _wait(reached: Callable[[], str | None], check: Check, say: Say) -> None:
     """Wait until `reached` returns None; what it returns before is said, and is the complaint at the deadline."""
     deadline_s = time.monotonic() + DEADLINE_S
+    moved_s, last = time.monotonic(), ""
     while (missing := reached()) is not None:
         say(missing)
         check()
-        if time.monotonic() > deadline_s:
+        if missing != last:
+            moved_s, last = time.monotonic(), missing
+        if time.monotonic() > min(deadline_s, moved_s + STANDSTILL_S):
             return  # the scorecard will say what is missing, with every other line beside it
         time.sleep(POLL_S)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -30,7 +31,6 @@ from wearables_platform.domain.time_policy import from_us, to_us
 from wearables_platform.edge.simulation.fleet import fleet_truth, simulated_fleet
 from wearables_platform.edge.simulation.truth import FleetTruth
 from wearables_platform.edge.simulation.vitals import VitalsTruth, vitals_sources, vitals_truth
-from wearables_platform.errors import TerminalError
 from wearables_platform.local.failures import ExitCode
 from wearables_platform.local.files import write_atomically
 from wearables_platform.local.layout import RunDirectory
@@ -68,9 +68,11 @@ class Demo:
 
     def run(self) -> ExitCode:
         """Run everything; the exit code says whether every line holds."""
+        (self._run.root / "scorecard.json").unlink(missing_ok=True)
         replaced = [f"--replace={'='.join(SABOTAGES[self._options.sabotage])}"] if self._options.sabotage else []
         with ExitStack() as opened:
-            truths = opened.enter_context(ProcessPoolExecutor(1))
+            # Ctrl-C is for us to act on: the worker ends with its pool.
+            truths = opened.enter_context(ProcessPoolExecutor(1, initializer=_ignore_interrupts))
             fleet = truths.submit(plant_fleet, self._options.seed, self._cast)
             vitals = truths.submit(plant_vitals, self._options.seed, self._cast)
             instance = opened.enter_context(Instance(self._run, replaced))
@@ -81,8 +83,8 @@ class Demo:
             scorecard = self._play(instance, stores, fleet, vitals)
             scorecard.write(self._run.root / "scorecard.json")
             scorecard.show(self._console)
-            self._show_addresses(settings)
             if self._options.keep:
+                self._show_addresses(settings)
                 self._stay(instance)
         return ExitCode.OK if scorecard.green else ExitCode.FAILED
 
@@ -227,6 +229,10 @@ class Demo:
             time.sleep(WATCH_S)
 
 
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def plant_fleet(seed: int, cast: Cast) -> FleetTruth:
     """Say what the fleet will do; runs in a process of its own while servers start."""
     devices = [person.device_id for person in cast.fleet]
@@ -241,10 +247,3 @@ def plant_fleet(seed: int, cast: Cast) -> FleetTruth:
 def plant_vitals(seed: int, cast: Cast) -> VitalsTruth:
     """Say what the clean vitals come to."""
     return vitals_truth(seed, vitals_sources(seed, [person.wearer for person in cast.vitals]))
-
-
-def require_known(sabotage: str | None) -> None:
-    """Raise unless the sabotage is one there is."""
-    if sabotage is not None and sabotage not in SABOTAGES:
-        msg = f"no sabotage called {sabotage!r}: one of {', '.join(SABOTAGES)}"
-        raise TerminalError(msg)

@@ -34,10 +34,10 @@ class _Strict(BaseModel):
 
 
 class HeartRateForm(_Strict):
-    """One heart rate reading."""
+    """One heart rate reading; a number, and a finite one: JSON has no other."""
 
     time_us: Int64
-    bpm: float
+    bpm: Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
 class StepsForm(_Strict):
