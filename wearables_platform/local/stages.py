@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,14 +16,6 @@ from wearables_platform.domain.channels import CHANNELS, Channel
 from wearables_platform.settings import Settings
 
 STREAM = "stream"
-
-# Where the archive's account is: its own documents, by what became of a position.
-ARCHIVED: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
-    **{channel.collection: ("stored", "topic", {}) for channel in CHANNELS},
-    DUPLICATES: ("duplicate", "topic", {}),
-    QUARANTINE: ("quarantined", "topic", {}),
-    DEAD_LETTERS: ("dead_lettered", "source_topic", {"consumer": ARCHIVE}),
-}
 
 LEDGER_QUERY = "SELECT consumer, topic, outcome, messages FROM analytics.stage_counts_v1"
 
@@ -85,7 +76,7 @@ def stages_of(channel: Channel, accepted: int, ledger: Ledger, rejected: int) ->
 def read_stages(settings: Settings) -> list[TopicStages]:
     """Count every topic's messages per stage; the stores are read one after another, while messages move on."""
     refused = _refused(settings)
-    ledger = _ledger(settings) | _archived(settings)
+    ledger = _ledger(settings) | archived_counts(settings)
     accepted = _accepted(settings)  # last: what is read late can only make more "in flight", never less than none
     return [stages_of(channel, accepted[channel.topic], ledger, refusals_of(channel, refused)) for channel in CHANNELS]
 
@@ -111,19 +102,32 @@ def _ledger(settings: Settings) -> dict[tuple[str, str, str], int]:
     return {(row["consumer"], row["topic"], row["outcome"]): int(row["messages"]) for row in rows}
 
 
-def _archived(settings: Settings) -> dict[tuple[str, str, str], int]:
+def archived_counts(settings: Settings) -> dict[tuple[str, str, str], int]:
     """Count the archive's documents of the log that is there now; those of an earlier log are left out."""
     admin = Admin(settings.require("kafka_url"), "wearables-status")
     log_ids = {channel.topic: admin.topic_id(channel.topic) for channel in CHANNELS}
-    counts: Counter[tuple[str, str, str]] = Counter()
+    counts: dict[tuple[str, str, str], int] = {}
     with closing(DocumentStore(settings.require("mongo_url"), "wearables-status")) as store:
-        for collection, (outcome, topic_field, query) in ARCHIVED.items():
-            by_log = {"_id": {"topic": f"${topic_field}", "log_id": "$log_id"}, "messages": {"$sum": 1}}
-            for group in store.aggregate(collection, [{"$match": dict(query)}, {"$group": by_log}]):
-                topic, log_id = group["_id"].get("topic"), group["_id"].get("log_id")
-                if topic in log_ids and log_ids[topic] == log_id:
-                    counts[ARCHIVE, topic, outcome] += int(group["messages"])
-    return dict(counts)
+        for channel in CHANNELS:
+            for collection, outcome, query in archive_account(channel):
+                # Grouped by one plain field: not every server that speaks the protocol groups by a document.
+                groups = store.aggregate(
+                    collection, [{"$match": query}, {"$group": {"_id": "$log_id", "messages": {"$sum": 1}}}]
+                )
+                found = {group["_id"]: int(group["messages"]) for group in groups}
+                counts[ARCHIVE, channel.topic, outcome] = found.get(log_ids[channel.topic], 0)
+    return counts
+
+
+def archive_account(channel: Channel) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return where the archive keeps account of a channel: (collection, outcome, which documents)."""
+    of_topic = {"topic": channel.topic}
+    return [
+        (channel.collection, "stored", of_topic),
+        (DUPLICATES, "duplicate", of_topic),
+        (QUARANTINE, "quarantined", of_topic),
+        (DEAD_LETTERS, "dead_lettered", {"source_topic": channel.topic, "consumer": ARCHIVE}),
+    ]
 
 
 def _refused(settings: Settings) -> dict[str, int]:

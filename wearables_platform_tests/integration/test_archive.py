@@ -10,6 +10,7 @@ import pytest
 from wearables_platform.clients.topics import dead_letter
 from wearables_platform.domain.channels import ACCELERATION, CHANNELS, STATUS, VITALS
 from wearables_platform.local import running
+from wearables_platform.local.stages import archived_counts
 from wearables_platform_tests import archive_rig, messages
 from wearables_platform_tests.archive_rig import ArchiveRig
 from wearables_platform_tests.servers import StartServer
@@ -64,6 +65,10 @@ def test_bad_input_of_every_kind_is_accounted_for_by_its_reason(rig: ArchiveRig)
     rig.check_conservation()
 
     assert rig.positions_by_outcome() == {"stored": 10, "duplicate": 2, "quarantined": 4, "dead_lettered": 3}
+    shown = Counter[str]()
+    for (_, _, outcome), count in archived_counts(rig.settings).items():
+        shown[outcome] += count
+    assert shown == rig.positions_by_outcome(), "what `wearables status` shows"
     reasons = Counter(
         document["reason"] for batch in rig.store.stream_documents("quarantine", {}) for document in batch
     )
