@@ -85,6 +85,10 @@ class MqttLoop:
         self._wake()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
+        if not self._thread.is_alive():
+            # Not by the thread itself: it may end before it is woken, and its descriptors be somebody else's by then.
+            for open_socket in (self._wake_read, self._wake_write):
+                open_socket.close()
 
     def raise_if_failed(self) -> None:
         """Raise what ended the thread, if anything did: without it nothing is sent or heard any more."""
@@ -111,7 +115,8 @@ class MqttLoop:
             self._selector.register(sock, events, connection)
 
     def _wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # a full buffer of earlier calls: it is awake already
+        # A full buffer of earlier calls: it is awake already. Closed: it has ended, and says why if it should not have.
+        with contextlib.suppress(OSError):
             self._wake_write.send(b"\0")
 
     def _run(self) -> None:
@@ -124,8 +129,6 @@ class MqttLoop:
             _log.exception("the MQTT loop ended")
             self._failure = exc
         finally:
-            for open_socket in (self._wake_read, self._wake_write):
-                open_socket.close()
             self._selector.close()
 
     def _turn(self) -> None:
