@@ -90,6 +90,11 @@ class MqttLoop:
             for open_socket in (self._wake_read, self._wake_write):
                 open_socket.close()
 
+    @property
+    def running(self) -> bool:
+        """Whether the thread turns."""
+        return self._thread.is_alive()
+
     def raise_if_failed(self) -> None:
         """Raise what ended the thread, if anything did: without it nothing is sent or heard any more."""
         if self._failure is not None:
