@@ -26,6 +26,8 @@ _RANGES = {
     "mad_mg": (0.0, 400_000.0),
     "vm_mean_g": (0.0, 400.0),
     "angle_z_deg": (-90.0, 90.0),
+    "pitch_deg": (-90.0, 90.0),
+    "roll_deg": (-180.0, 180.0),
     "dominant_power_share": (0.0, 1.0),
     "n_samples": (0, 1_000_000),
     "steps": (0, 10),

@@ -109,12 +109,13 @@ class Lake:
     ) -> pa.Table | None:
         """Read partitions, in the order given, as one table; None where they hold no file.
 
-        `time_range_us` skips files that hold nothing in [first, last); rows are not filtered.
+        `time_range_us` skips files that hold nothing in [first, last); rows are not filtered. A column that files of an
+        older version do not have is null in their rows.
         """
         manifests = [self.manifest(dataset, partition) for partition in partitions]
         files = [file for manifest in manifests if manifest for file in manifest.files if _touches(file, time_range_us)]
         tables = [self.read_file(file, columns) for file in files]
-        return pa.concat_tables(tables) if tables else None
+        return pa.concat_tables(tables, promote_options="default") if tables else None
 
     def read_file(self, file: DataFile, columns: Sequence[str] | None = None) -> pa.Table:
         """Read one file of a manifest."""

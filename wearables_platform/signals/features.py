@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from wearables_platform.signals.motion import angle_z_deg, enmo_mg, mad_mg, row_mean
+from wearables_platform.signals.motion import angle_z_deg, enmo_mg, mad_mg, pitch_deg, roll_deg, row_mean
 from wearables_platform.signals.spectrum import epoch_spectrum
 
 Floats = NDArray[np.float64]
@@ -53,7 +53,9 @@ FEATURE_COLUMNS: tuple[FeatureColumn, ...] = (
     _real("x_std_g", "g", "standard deviation of x (population)"),
     _real("y_std_g", "g", "standard deviation of y (population)"),
     _real("z_std_g", "g", "standard deviation of z (population)"),
-    _real("angle_z_deg", "deg", "angle of the mean acceleration to the plane of x and y"),
+    _real("angle_z_deg", "deg", "elevation of the z axis above the horizontal, from the per-axis median"),
+    _real("pitch_deg", "deg", "elevation of the x axis above the horizontal, from the per-axis median"),
+    _real("roll_deg", "deg", "rotation about the x axis, 0 with z up and 90 with y up, from the per-axis median"),
     _real("jerk_rms_g_s", "g/s", "root mean square of the change of acceleration per second; NaN without neighbours"),
     _real("dominant_hz", "Hz", "frequency with the largest power of VM, zero excluded; NaN if constant or too short"),
     _real("dominant_power_share", "1", "power at that frequency as a share of all"),
@@ -122,11 +124,13 @@ def _magnitude(vm_g: Floats) -> dict[str, Column]:
 
 def _axes(epoch: SampleSeries) -> dict[str, Column]:
     axes = {"x": epoch.x_g, "y": epoch.y_g, "z": epoch.z_g}
-    means = {f"{name}_mean_g": row_mean(values) for name, values in axes.items()}
+    gravity_g = np.column_stack([row_percentile(values, 0.5) for values in axes.values()])
     return {
-        **means,
+        **{f"{name}_mean_g": row_mean(values) for name, values in axes.items()},
         **{f"{name}_std_g": row_std(values) for name, values in axes.items()},
-        "angle_z_deg": angle_z_deg(np.column_stack(list(means.values()))),
+        "angle_z_deg": angle_z_deg(gravity_g),
+        "pitch_deg": pitch_deg(gravity_g),
+        "roll_deg": roll_deg(gravity_g),
     }
 
 

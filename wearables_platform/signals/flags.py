@@ -40,3 +40,5 @@ class QualityFlag(IntFlag):
     """Written before everything that may touch the row had passed; will be revised."""
     RATE_MISMATCH = 2048
     """Samples came at another rate than the message stated."""
+    JUMP = 4096
+    """A value changed faster than 8 g in 10 ms: with `GLITCH` a replaced fault, without it a knock that was kept."""

@@ -96,13 +96,13 @@ def mad_mg(vm_g: Floats) -> Floats:
     return 1000.0 * row_mean(np.abs(vm_g - row_mean(vm_g)[:, None]))
 
 
-def angle_z_deg(mean_g: Floats) -> Floats:
-    """Return the angle of the z axis to the horizontal plane.
+def angle_z_deg(gravity_g: Floats) -> Floats:
+    """Return the elevation of the z axis above the horizontal plane.
 
     Parameters
     ----------
-    mean_g : (W, 3) float64, g
-        Mean acceleration of each epoch, taken for gravity.
+    gravity_g : (W, 3) float64, g
+        What each epoch has for gravity: the median of each axis, which a short movement does not tilt.
 
     Returns
     -------
@@ -117,8 +117,49 @@ def angle_z_deg(mean_g: Floats) -> Floats:
     >>> angle_z_deg(np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])).tolist()
     [90.0, 0.0]
     """
-    x, y, z = mean_g[:, 0], mean_g[:, 1], mean_g[:, 2]
+    x, y, z = gravity_g[:, 0], gravity_g[:, 1], gravity_g[:, 2]
     return np.asarray(np.degrees(np.arctan2(z, np.sqrt(x * x + y * y))))
+
+
+def pitch_deg(gravity_g: Floats) -> Floats:
+    """Return the elevation of the x axis above the horizontal plane.
+
+    Parameters
+    ----------
+    gravity_g : (W, 3) float64, g
+        As for `angle_z_deg`. At rest an axis that points up reads +1 g.
+
+    Returns
+    -------
+    (W,) float64, degrees, -90 to 90
+
+    Examples
+    --------
+    >>> pitch_deg(np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 1.0]])).tolist()
+    [90.0, -45.0]
+    """
+    x, y, z = gravity_g[:, 0], gravity_g[:, 1], gravity_g[:, 2]
+    return np.asarray(np.degrees(np.arctan2(x, np.sqrt(y * y + z * z))))
+
+
+def roll_deg(gravity_g: Floats) -> Floats:
+    """Return the rotation about the x axis: 0 with z up, 90 with y up, 180 with z down.
+
+    Parameters
+    ----------
+    gravity_g : (W, 3) float64, g
+        As for `angle_z_deg`. Where x is vertical the rotation is of noise alone.
+
+    Returns
+    -------
+    (W,) float64, degrees, -180 to 180
+
+    Examples
+    --------
+    >>> roll_deg(np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, -1.0]])).tolist()
+    [0.0, 90.0, 180.0]
+    """
+    return np.asarray(np.degrees(np.arctan2(gravity_g[:, 1], gravity_g[:, 2])))
 
 
 def jerk_g_s(accel_g: Floats, rate_hz: NDArray[np.float64], breaks: NDArray[np.bool_]) -> Floats:

@@ -25,7 +25,7 @@ HALO_BEFORE_US = 5_000_000
 HALO_AFTER_US = 2_500_000
 """No sample later than this after a window's end changes its row."""
 
-FEATURE_VERSION = "1"
+FEATURE_VERSION = "2"
 """Changes whenever a row may change for the same samples."""
 
 RATE_TOLERANCE = 0.05

@@ -49,8 +49,10 @@ def test_window_rows_equal_scikit_digital_health_on_the_same_samples() -> None:
         np.testing.assert_allclose(rows[name][clean], expected[clean], rtol=1e-6, atol=1e-9)
     means = accel_g.reshape(-1, 50, 3).mean(axis=1)
     np.testing.assert_allclose(rows["x_mean_g"][clean], means[clean, 0], rtol=1e-6)
-    one_mean = np.repeat(means, 50, axis=0)
-    np.testing.assert_allclose(rows["angle_z_deg"][clean], metric_anglez(one_mean, wlen=50)[clean], rtol=1e-6)
+    gravity = np.repeat(np.median(accel_g.reshape(-1, 50, 3), axis=1), 50, axis=0)
+    for name, axes in (("angle_z_deg", [0, 1, 2]), ("pitch_deg", [1, 2, 0])):
+        expected = metric_anglez(gravity[:, axes], wlen=50)
+        np.testing.assert_allclose(rows[name][clean], expected[clean], rtol=1e-6)
 
 
 @pytest.mark.parametrize("subject", sorted(RAW_ENMO))
@@ -74,7 +76,7 @@ def test_a_window_of_known_samples_has_known_features() -> None:
     assert row["vm_mean_g"][0] == pytest.approx(1.0)
     assert row["vm_std_g"][0] == pytest.approx(0.5 / np.sqrt(2))
     assert row["enmo_mg"][0] == pytest.approx(500 / np.pi, rel=0.01)
-    assert row["angle_z_deg"][0] == 90.0
+    assert (row["angle_z_deg"][0], row["pitch_deg"][0], row["roll_deg"][0]) == (90.0, 0.0, 0.0)
     assert row["peaks"][0] == 5
     assert row["zero_crossings"][0] in (9, 10)
     assert row["glitches"][0] == row["clipped"][0] == row["flags"][0] == 0
