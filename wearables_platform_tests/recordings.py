@@ -90,7 +90,7 @@ def oxford_trial(name: str) -> Recording:
 def harlab_wrist() -> Recording:
     """ActiGraph at exactly 100 Hz, 15 min of walking, stairs, treadmill and running."""
     frame = pd.read_csv(shared_path("harlab-actigraph-wrist/028wrist.csv.gz"), skiprows=10)
-    start = pd.Timestamp(frame.iloc[0, 0], tz="UTC")
+    start = pd.Timestamp(str(frame.iloc[0, 0]), tz="UTC")
     time_us = start.value // 1000 + _even_us(len(frame), 100.0)
     return Recording("harlab-028", time_us, frame.iloc[:, 1:4].to_numpy(dtype=np.float64), 100.0)
 

@@ -16,6 +16,9 @@ from wearables_platform.signals.segments import Segments, continuity_breaks, seg
 CLIP_SHARE = 0.99
 """Share of the range from which a sensor counts as clipped: its own offset and gain eat the rest."""
 
+JUMP_SPAN_S = 0.010
+"""A change is measured over this span, or over one period where that is longer."""
+
 
 @dataclass(frozen=True)
 class CleanParams:
@@ -28,16 +31,19 @@ class CleanParams:
         Range of the sensor; most watches are set to 8 or 16 g.
     stuck_s : float
         One exact value for this long is a stuck sensor.
+    jump_g : float
+        Change of an axis over `JUMP_SPAN_S` that no limb makes; scaled by the true span between the samples.
     """
 
     glitch: GlitchParams = field(default_factory=GlitchParams)
     range_g: float = 16.0
     stuck_s: float = 1.0
+    jump_g: float = 8.0
 
     def __post_init__(self) -> None:
-        """Refuse a range or span that is not positive, or one that outruns the halo."""
-        if self.range_g <= 0 or not 0 < self.stuck_s <= 1.0:
-            msg = f"range_g must be positive and stuck_s in (0, 1], got {self.range_g} and {self.stuck_s}"
+        """Refuse a range or change that is not positive, and a span that outruns the halo."""
+        if self.range_g <= 0 or self.jump_g <= 0 or not 0 < self.stuck_s <= 1.0:
+            msg = f"range_g and jump_g must be positive and stuck_s in (0, 1], got {self}"
             raise ValueError(msg)
 
 
@@ -90,8 +96,9 @@ def clean(samples: SampleTable, params: CleanParams | None = None) -> CleanSampl
 
     Notes
     -----
-    A sample depends on at most 1 s on each side (stuck sensors; the glitch filter needs 0.4 s).
-    Clipped, stuck and out-of-range samples are flagged and kept: only glitches are replaced.
+    A sample depends on `stuck_s` and a period before it, and on the glitch filter's reach on either side. Clipped,
+    stuck, jumping and out-of-range samples are flagged and kept: only glitches are replaced. Flags tell of the samples
+    as they came: a replaced glitch of 9 g is also a jump; a jump that is no glitch was too wide for one, and stays.
     """
     params = params or CleanParams()
     finite = finite_rows(samples)
@@ -107,6 +114,7 @@ def clean(samples: SampleTable, params: CleanParams | None = None) -> CleanSampl
         QualityFlag.CLIPPED: clipped | (table.clipped > 0),
         QualityFlag.OUT_OF_RANGE: reach_g > params.range_g,
         QualityFlag.STUCK: stuck_samples(table, breaks, params.stuck_s),
+        QualityFlag.JUMP: jump_samples(table, reach_g, segments, params.jump_g),
         QualityFlag.REBOOT: rebooted(table),
     }
     flags = table.flags.copy()
@@ -116,18 +124,48 @@ def clean(samples: SampleTable, params: CleanParams | None = None) -> CleanSampl
 
 
 def stuck_samples(table: SampleTable, breaks: NDArray[np.bool_], stuck_s: float) -> NDArray[np.bool_]:
-    """Mark samples in a run of one exact value lasting `stuck_s`, and samples that are exactly zero.
+    """Mark samples up to which one exact value has lasted `stuck_s`, and samples that are exactly zero.
 
-    A run's length counts the period of its last sample. Quantised sensors at perfect rest repeat
-    values too: the bit says what was seen, not why.
+    Looks back only, and no further than `stuck_s` and the longest step of a run: the first second of a stuck sensor is
+    not marked. A run's length counts the period of its last sample. Quantised sensors at rest repeat values too:
+    the bit says what was seen, not why.
     """
-    size = len(table)
     changed = breaks.copy()
     changed[1:] |= any_axis(table.accel_g[1:] != table.accel_g[:-1])
-    runs = segments_from_breaks(changed)
-    span_us = table.time_us[runs.last] - table.time_us[runs.first] + 1e6 / table.rate_hz
-    long = (span_us >= stuck_s * 1e6) & (runs.last > runs.first) if size else np.zeros(0, dtype=np.bool_)
+    since = segments_from_breaks(changed).first
+    span_us = table.time_us - table.time_us[since] + 1e6 / table.rate_hz
+    long = (span_us >= stuck_s * 1e6) & ~changed
     return np.asarray(long | every_axis(table.accel_g == 0))
+
+
+def jump_samples(
+    table: SampleTable, reach_g: NDArray[np.float32], segments: Segments, jump_g: float
+) -> NDArray[np.bool_]:
+    """Mark samples of which an axis differs by more than `jump_g` per `JUMP_SPAN_S` from the sample that long before.
+
+    Parameters
+    ----------
+    reach_g : (S,) float32
+        Largest absolute value of the axes: a change needs a large value on one side of it.
+    segments : Segments
+        The sample before is of the same run. Below 100 Hz it is the one before, and the limit grows with the period.
+    """
+    mark = np.zeros(len(table), dtype=np.bool_)
+    loud = np.flatnonzero(reach_g > jump_g / 3)  # half of the least limit: 2/3 of `jump_g`, at one and a half spans
+    if not len(loud):
+        return mark
+    after = loud + _jump_lag(table.rate_hz[loud])
+    at = np.unique(np.concatenate([loud, after[after < len(table)]]))
+    rate_hz = table.rate_hz[at]
+    before = at - _jump_lag(rate_hz)
+    limit_g = jump_g * _jump_lag(rate_hz) / (rate_hz * JUMP_SPAN_S)
+    change_g = np.abs(table.accel_g[at] - table.accel_g[np.maximum(before, 0)])
+    mark[at] = (before >= segments.first[at]) & any_axis(change_g > limit_g[:, None])
+    return mark
+
+
+def _jump_lag(rate_hz: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.maximum(1, np.rint(rate_hz * JUMP_SPAN_S)).astype(np.int64)
 
 
 def rebooted(table: SampleTable) -> NDArray[np.bool_]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from skdh.activity.metrics import metric_anglez, metric_enmo, metric_mad
 
+from wearables_platform.signals.cleaning import clean
 from wearables_platform.signals.flags import QualityFlag
 from wearables_platform.signals.motion import enmo_mg, mad_mg, vector_magnitude_g
 from wearables_platform.signals.offline import analyze_recording
@@ -101,7 +102,7 @@ def test_what_is_wrong_with_a_window_is_said_by_its_flags() -> None:
     assert flags_of(samples, 0) == QualityFlag(0)
     assert flags_of(samples, 1) == QualityFlag.GLITCH
     assert flags_of(samples, 2) == QualityFlag.NON_FINITE | QualityFlag.GAP
-    assert flags_of(samples, 3) == QualityFlag.CLIPPED | QualityFlag.GLITCH
+    assert flags_of(samples, 3) == QualityFlag.CLIPPED | QualityFlag.GLITCH | QualityFlag.JUMP
     kept = np.delete(np.arange(500), np.arange(420, 440))
     assert flags_of(samples.take(kept), 4) == QualityFlag.GAP
     double = one_table(np.repeat(resting(), 2, axis=0), 200.0)
@@ -122,12 +123,45 @@ def test_values_that_are_not_finite_never_reach_a_row() -> None:
         assert rows[name][[0, 4]].tolist() == clean[name][[0, 4]].tolist()
 
 
-def test_a_stuck_sensor_is_flagged_after_a_second_and_not_before() -> None:
+def test_a_stuck_sensor_is_flagged_from_its_second_second_on() -> None:
     accel_g = resting()
-    accel_g[110:205] = accel_g[110]
-    assert QualityFlag.STUCK not in flags_of(one_table(accel_g, 100.0), 1)
+    accel_g[110:209] = accel_g[110]
+    assert not any(QualityFlag.STUCK in flags_of(one_table(accel_g, 100.0), second) for second in range(5))
     accel_g[110:215] = accel_g[110]
-    assert QualityFlag.STUCK in flags_of(one_table(accel_g, 100.0), 1)
+    stuck = [QualityFlag.STUCK in flags_of(one_table(accel_g, 100.0), second) for second in range(5)]
+    assert stuck == [False, False, True, False, False]
+    accel_g[450] = 0.0
+    assert QualityFlag.STUCK in flags_of(one_table(accel_g, 100.0), 4)
+
+
+def marked(accel_g: np.ndarray, rate_hz: float, flag: QualityFlag) -> list[int]:
+    return np.flatnonzero(clean(one_table(accel_g, rate_hz)).flags & flag).tolist()
+
+
+def test_a_sensor_is_stuck_on_the_sample_that_completes_a_second() -> None:
+    accel_g = resting()
+    accel_g[110:215] = accel_g[110]
+    assert marked(accel_g, 100.0, QualityFlag.STUCK) == list(range(209, 215))
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "limit_g", "lag"), [(32.0, 25.0, 1), (50.0, 16.0, 1), (100.0, 8.0, 1), (405.0, 7.901, 4)]
+)
+def test_a_jump_is_a_change_of_8_g_in_10_ms_at_every_rate(rate_hz: float, limit_g: float, lag: int) -> None:
+    accel_g = np.tile([0.0, 0.0, 1.0], (60, 1))
+    for change_g, expected in ((limit_g - 0.1, []), (limit_g + 0.1, list(range(30, 30 + lag)))):
+        accel_g[30:, 0] = change_g
+        assert marked(accel_g, rate_hz, QualityFlag.JUMP) == expected
+
+
+def test_a_jump_back_and_forth_is_a_glitch_and_a_lasting_one_is_kept() -> None:
+    accel_g = resting()
+    accel_g[150, 0] += 9.0
+    accel_g[250:256, 0] += 9.0
+    samples = one_table(accel_g, 100.0)
+    assert flags_of(samples, 1) == QualityFlag.GLITCH | QualityFlag.JUMP
+    assert flags_of(samples, 2) == QualityFlag.JUMP
+    assert np.array_equal(clean(samples).accel_g[250:256], samples.accel_g[250:256])
 
 
 def test_source_counts_and_peaks_reach_the_row() -> None:
