@@ -6,19 +6,21 @@ what batch has written stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from stream.order import ClockStep, Gap, Late
 from stream.partition import Harvest, ScoredRows
-from wearables_platform.clients.sql import BulkTable, columns_to_rows, nullable
+from wearables_platform.clients.binary_copy import Column, Text, row_count, stacked
+from wearables_platform.clients.sql import BulkTable, nullable
 from wearables_platform.domain.identity import MessageIdentity, boot_text
 from wearables_platform.domain.severity import spike_severity
 from wearables_platform.domain.time_policy import from_us
 from wearables_platform.signals.features import FEATURE_COLUMNS
-from wearables_platform.signals.windows import FEATURE_VERSION, WINDOW_US
+from wearables_platform.signals.windows import FEATURE_VERSION, window_start_us
 from wearables_platform.wire.samples import touched_windows
 
 CONSUMER: Final = "stream"
@@ -26,6 +28,21 @@ ORIGIN: Final = "stream"
 PROVISIONAL_REVISION: Final = 1
 FINAL_REVISION: Final = 2
 _SQL_TYPES: Final = {"float64": "float8", "int32": "int4"}
+
+
+def stream_table(name: str, key: tuple[str, ...], columns: Mapping[str, str]) -> BulkTable:
+    """Describe a table of rows with a revision and an origin, of which the stream replaces only its own.
+
+    Parameters
+    ----------
+    name
+        Qualified table name.
+    key
+        Columns of the primary key.
+    columns
+        Column name to SQL type; among them `revision` and `origin`.
+    """
+    return BulkTable(name, columns, _replacing(name.rpartition(".")[2], key, columns), distinct_on=key)
 
 
 def _replacing(table: str, key: tuple[str, ...], columns: Iterable[str]) -> str:
@@ -40,86 +57,123 @@ def _replacing(table: str, key: tuple[str, ...], columns: Iterable[str]) -> str:
     )
 
 
-_WINDOW_COLUMNS: Final = {
-    "device_id": "text",
-    "window_start": "timestamptz",
-    **{column.name: _SQL_TYPES[column.dtype] for column in FEATURE_COLUMNS},
-    "anomaly_score": "float8",
-    "model_version": "text",
-    "feature_version": "text",
-    "provisional": "bool",
-    "revision": "int8",
-    "origin": "text",
-}
-_WINDOW_KEY: Final = ("device_id", "window_start")
-WINDOWS: Final = BulkTable(
+WINDOWS: Final = stream_table(
     "telemetry.window_features",
-    _WINDOW_COLUMNS,
-    _replacing("window_features", _WINDOW_KEY, _WINDOW_COLUMNS),
-    distinct_on=_WINDOW_KEY,
+    ("device_id", "window_start"),
+    {
+        "device_id": "text",
+        "window_start": "timestamptz",
+        **{column.name: _SQL_TYPES[column.dtype] for column in FEATURE_COLUMNS},
+        "anomaly_score": "float8",
+        "model_version": "text",
+        "feature_version": "text",
+        "provisional": "bool",
+        "revision": "int8",
+        "origin": "text",
+    },
 )
-_ANOMALY_COLUMNS: Final = {
-    "device_id": "text",
-    "kind": "text",
-    "window_start": "timestamptz",
-    "started_at": "timestamptz",
-    "ended_at": "timestamptz",
-    "duration_ms": "float8",
-    "peak_g": "float8",
-    "direction_x": "float8",
-    "direction_y": "float8",
-    "direction_z": "float8",
-    "severity": "text",
-    "feature_version": "text",
-    "provisional": "bool",
-    "revision": "int8",
-    "origin": "text",
-}
-_ANOMALY_KEY: Final = ("device_id", "kind", "window_start", "started_at")
-ANOMALIES: Final = BulkTable(
+ANOMALIES: Final = stream_table(
     "telemetry.anomalies",
-    _ANOMALY_COLUMNS,
-    _replacing("anomalies", _ANOMALY_KEY, _ANOMALY_COLUMNS),
-    distinct_on=_ANOMALY_KEY,
+    ("device_id", "kind", "window_start", "started_at"),
+    {
+        "device_id": "text",
+        "kind": "text",
+        "window_start": "timestamptz",
+        "started_at": "timestamptz",
+        "ended_at": "timestamptz",
+        "duration_ms": "float8",
+        "peak_g": "float8",
+        "direction_x": "float8",
+        "direction_y": "float8",
+        "direction_z": "float8",
+        "severity": "text",
+        "feature_version": "text",
+        "provisional": "bool",
+        "revision": "int8",
+        "origin": "text",
+    },
 )
 
 
-def window_rows(made: ScoredRows) -> Iterator[tuple[Any, ...]]:
+@dataclass(frozen=True)
+class TableRows:
+    """Rows for a table made with `stream_table`, as columns.
+
+    Attributes
+    ----------
+    columns
+        By name, all of the table's but `revision`, `origin` and `provisional`, which `provisional` decides. Instants
+        are microseconds since 1970; a device is best a `Text`: numbers and the names they count.
+    provisional
+        Whether final rows may follow (revision 1) or these are final (revision 2).
+    new
+        Whether no row of these keys should be there yet, but for a repeat: then they are appended, at half the cost.
+    """
+
+    table: BulkTable
+    columns: Mapping[str, Column]
+    provisional: bool = False
+    new: bool = True
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return row_count(self.columns)
+
+    def whole(self) -> dict[str, Column]:
+        """Return all columns of the table."""
+        revision = PROVISIONAL_REVISION if self.provisional else FINAL_REVISION
+        standing = {"provisional": self.provisional, "revision": revision, "origin": ORIGIN}
+        return {name: standing[name] if name in standing else self.columns[name] for name in self.table.columns}
+
+
+def by_table(parts: Iterable[TableRows]) -> list[tuple[BulkTable, dict[str, Column], bool]]:
+    """Put rows of one table below each other: (table, columns, whether all are new), later rows last."""
+    of_table: dict[str, list[TableRows]] = {}
+    for part in parts:
+        if len(part):
+            of_table.setdefault(part.table.name, []).append(part)
+    found = []
+    for mine in of_table.values():
+        wholes = [(part.whole(), len(part)) for part in mine]
+        columns = {name: stacked([(whole[name], n) for whole, n in wholes]) for name in mine[0].table.columns}
+        found.append((mine[0].table, columns, all(part.new for part in mine)))
+    return found
+
+
+def window_rows(made: ScoredRows) -> TableRows:
     """Return rows for `WINDOWS`."""
-    rows, ids = made.derived.windows, made.derived.device_ids
-    n = len(rows)
-    return columns_to_rows(
-        [
-            [ids[d] for d in rows.device.tolist()],
-            [from_us(t) for t in rows.start_us.tolist()],
-            *(rows[column.name] for column in FEATURE_COLUMNS),
-            made.score,
-            made.version,
-            [FEATURE_VERSION] * n,
-            *_standing(made.derived.provisional, n),
-        ]
-    )
+    rows, derived = made.derived.windows, made.derived
+    columns: dict[str, Column] = {
+        "device_id": Text(rows.device, derived.device_ids),
+        "window_start": rows.start_us,
+        **{column.name: rows[column.name] for column in FEATURE_COLUMNS},
+        "anomaly_score": made.score,
+        "model_version": made.version,
+        "feature_version": FEATURE_VERSION,
+    }
+    new = not (derived.provisional or derived.superseded)
+    return TableRows(WINDOWS, columns, derived.provisional, new)
 
 
-def anomaly_rows(made: ScoredRows) -> Iterator[tuple[Any, ...]]:
+def anomaly_rows(made: ScoredRows) -> TableRows:
     """Return rows for `ANOMALIES`."""
-    for event in anomaly_events(made):
-        start_us = event["start_us"]
-        yield (
-            event["device_id"],
-            event["kind"],
-            from_us(start_us // WINDOW_US * WINDOW_US),
-            from_us(start_us),
-            from_us(event["end_us"]),
-            event["duration_ms"],
-            event["peak_g"],
-            *event["direction"],
-            event["severity"],
-            FEATURE_VERSION,
-            event["provisional"],
-            event["revision"],
-            ORIGIN,
-        )
+    events, derived = made.derived.events, made.derived
+    columns: dict[str, Column] = {
+        "device_id": Text(events.device, derived.device_ids),
+        "kind": events.kind,
+        "window_start": window_start_us(events.start_us),
+        "started_at": events.start_us,
+        "ended_at": events.start_us + np.rint(events.duration_ms * 1_000).astype(np.int64),
+        "duration_ms": events.duration_ms,
+        "peak_g": events.peak_g,
+        "direction_x": events.direction_x,
+        "direction_y": events.direction_y,
+        "direction_z": events.direction_z,
+        "severity": [spike_severity(peak_g) for peak_g in events.peak_g.tolist()],
+        "feature_version": FEATURE_VERSION,
+    }
+    # Few, and an event may come again: appending would gain nothing.
+    return TableRows(ANOMALIES, columns, derived.provisional, new=False)
 
 
 def anomaly_events(made: ScoredRows) -> list[dict[str, Any]]:
@@ -146,14 +200,9 @@ def anomaly_events(made: ScoredRows) -> list[dict[str, Any]]:
     ]
 
 
-def anomaly_key(event: dict[str, Any]) -> str:
+def anomaly_key(event: Mapping[str, Any]) -> str:
     """Return what an event is one of: device, kind, start."""
     return f"{event['device_id']}:{event['kind']}:{event['start_us']}"
-
-
-def _standing(provisional: bool, n: int) -> list[list[Any]]:
-    revision = PROVISIONAL_REVISION if provisional else FINAL_REVISION
-    return [[provisional] * n, [revision] * n, [ORIGIN] * n]
 
 
 def ledger_columns(harvests: list[Harvest]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from stream import rows
 from stream.partition import Harvest
 from wearables_platform.clients.kafka import Producer, QueueFull
 from wearables_platform.clients.redis import LatestUpdate, LatestWriter
-from wearables_platform.clients.sql import BulkTable, Connection, SqlClient, load_queries, upsert
+from wearables_platform.clients.sql import AppendedRows, Connection, SqlClient, load_queries, upsert_columns
 from wearables_platform.clients.topics import dead_letter
 from wearables_platform.domain.channels import ANOMALIES_TOPIC
 from wearables_platform.errors import TransientError
@@ -115,6 +115,7 @@ def history_writer(sql_url: str) -> Write:
     """Write rows, events, gaps, dirty windows and the ledger, all of one call in one transaction."""
     client = SqlClient(sql_url, "wearables stream", pool_size=1)
     months: set[tuple[str, str]] = set()
+    appended = AppendedRows()
 
     def write(items: list[Harvest]) -> None:
         items = [item for item in items if item.has_history]
@@ -122,19 +123,20 @@ def history_writer(sql_url: str) -> Write:
             return
         _ensure_months(client, items, months)
         with client.transaction() as connection:
-            write_history(connection, items)
+            write_history(connection, items, appended)
 
     return write
 
 
-def write_history(connection: Connection, items: list[Harvest]) -> None:
-    """Write harvests inside the caller's transaction."""
+def write_history(connection: Connection, items: list[Harvest], appended: AppendedRows | None = None) -> None:
+    """Write harvests inside the caller's transaction; with `appended` new rows are appended, not merged."""
     made = [one for item in items for one in item.rows]
     spans = [span for one in made for span in one.derived.superseded]
     if spans:
         _QUERIES.withdraw_provisional_anomalies(connection, **rows.superseded_columns(spans))
-    _upsert(connection, rows.WINDOWS, [row for one in made for row in rows.window_rows(one)])
-    _upsert(connection, rows.ANOMALIES, [row for one in made for row in rows.anomaly_rows(one)])
+    parts = [*(rows.window_rows(one) for one in made), *(rows.anomaly_rows(one) for one in made)]
+    for table, columns, new in rows.by_table(parts):
+        upsert_columns(connection, table, columns, appended=appended if new else None)
     gaps = [gap for item in items for gap in item.gaps]
     steps = [step for item in items for step in item.clock_steps]
     late = [one for item in items for one in item.late]
@@ -215,11 +217,6 @@ def _sending(producer: Producer, send: Callable[[], object]) -> None:
 def _events(items: list[Harvest]) -> Mapping[str, Mapping[str, Any]]:
     events = [event for item in items for made in item.rows for event in rows.anomaly_events(made)]
     return {rows.anomaly_key(event): event for event in events}
-
-
-def _upsert(connection: Connection, table: BulkTable, values: list[tuple[Any, ...]]) -> None:
-    if values:
-        upsert(connection, table, values)
 
 
 def _ensure_months(client: SqlClient, items: list[Harvest], known: set[tuple[str, str]]) -> None:

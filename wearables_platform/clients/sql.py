@@ -6,6 +6,7 @@ serialization failure, server starting: try again) or `StoreRefused` (everything
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,16 @@ from psycopg import sql as pgsql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from wearables_platform.clients.binary_copy import (
+    HEADER,
+    TRAILER,
+    Cells,
+    Column,
+    cells_of,
+    encode,
+    row_count,
+    sort_key,
+)
 from wearables_platform.errors import StoreRefused, StoreUnavailable
 
 Connection = psycopg.Connection[Any]
@@ -78,6 +89,37 @@ class BulkTable:
             keys = ", ".join(self.distinct_on)
             source = f"SELECT DISTINCT ON ({keys}) {names} FROM {self.staging} ORDER BY {keys}, row_number DESC"
         return f"INSERT INTO {self.name} ({names}) {source} {self.on_conflict}"
+
+    @cached_property
+    def columns_staging(self) -> str:
+        """Name of the temporary table columns are copied into; it stays with the connection, empty."""
+        return f"{self.staging}_{zlib.crc32(repr(self.columns).encode()):08x}"
+
+    @cached_property
+    def create_columns_staging(self) -> str:
+        """Statement that makes it, once per connection."""
+        columns = ", ".join(f"{name} {kind}" for name, kind in self.columns.items())
+        return f"CREATE TEMP TABLE IF NOT EXISTS {self.columns_staging} ({columns}) ON COMMIT DELETE ROWS"
+
+    @cached_property
+    def merge_columns(self) -> str:
+        """Statement that moves what differs from there into the table, in the order it lies.
+
+        Rows that are there already, the same in every column, are left out by looking: `ON CONFLICT` would lock, and so
+        write, each of them. The look is lateral and limited, which makes it an index look-up per row however large the
+        table has grown.
+        """
+        names = ", ".join(self.columns)
+        if not self.distinct_on:
+            return f"INSERT INTO {self.name} ({names}) SELECT {names} FROM {self.columns_staging} {self.on_conflict}"
+        given, there = (", ".join(f"{side}.{name}" for name in self.columns) for side in ("given", "there"))
+        same_key = " AND ".join(f"there.{name} = given.{name}" for name in self.distinct_on)
+        return (
+            f"INSERT INTO {self.name} ({names}) SELECT {given} FROM {self.columns_staging} AS given"
+            f" LEFT JOIN LATERAL (SELECT true AS equal FROM {self.name} AS there WHERE {same_key}"
+            f" AND ROW({there}) IS NOT DISTINCT FROM ROW({given}) LIMIT 1) AS found ON true"
+            f" WHERE found.equal IS NULL {self.on_conflict}"
+        )
 
 
 class SqlClient:
@@ -153,16 +195,115 @@ def upsert(connection: Connection, table: BulkTable, rows: Iterable[Sequence[Any
         return cursor.execute(_as_query(table.merge)).rowcount
 
 
+def upsert_columns(
+    connection: Connection, table: BulkTable, columns: Mapping[str, Column], *, appended: AppendedRows | None = None
+) -> int:
+    """Write whole columns in bulk inside the caller's transaction; returns how many rows were inserted or changed.
+
+    Rows go in the order of `table.distinct_on`, so that concurrent writers wait for each other instead of deadlocking;
+    of rows with one key the last given wins. With `appended` they are first copied straight into the table, which
+    costs half and fails, leaving nothing, if any key is there; then, and without it, they are staged and merged by one
+    statement with `table.on_conflict`. Either way a repeat changes nothing.
+    """
+    n = row_count(columns)
+    if not n:
+        return 0
+    cells = [cells_of(kind, columns[name], n) for name, kind in table.columns.items()]
+    order = _in_order([sort_key(columns[name]) for name in table.distinct_on], n)
+    if order is not None:
+        cells, n = [cell.take(order) for cell in cells], len(order)
+    if appended is not None and appended.worth_trying(table.name):
+        if _appended(connection, table, cells, n):
+            appended.succeeded(table.name)
+            return n
+        appended.failed(table.name)
+    with connection.cursor() as cursor:
+        cursor.execute(_as_query(table.create_columns_staging))
+        _copy_cells(connection, table.columns_staging, table.columns, cells, n)
+        merged = cursor.execute(_as_query(table.merge_columns)).rowcount
+        # Another write of this transaction must not find these rows.
+        cursor.execute(_as_query(f"TRUNCATE {table.columns_staging}"))
+        return merged
+
+
+@dataclass
+class AppendedRows:
+    """Remembers per table whether rows were new lately: after failures, appending is tried ever more rarely."""
+
+    _failures: dict[str, int] = field(default_factory=dict)
+    _waiting: dict[str, int] = field(default_factory=dict)
+
+    def worth_trying(self, table: str) -> bool:
+        """Whether to try now; counts the calls that are not worth it."""
+        left = self._waiting.get(table, 0)
+        self._waiting[table] = max(0, left - 1)
+        return left == 0
+
+    def succeeded(self, table: str) -> None:
+        """Note that all rows were new."""
+        self._failures[table] = 0
+
+    def failed(self, table: str) -> None:
+        """Note that some were not: skip 1, 2, 4 .. 64 calls."""
+        failures = self._failures.get(table, 0)
+        self._failures[table] = failures + 1
+        self._waiting[table] = 2 ** min(failures, 6)
+
+
+def copy_columns(connection: Connection, table: str, kinds: Mapping[str, str], columns: Mapping[str, Column]) -> int:
+    """Append whole columns to a table by binary COPY inside the caller's transaction; returns how many rows.
+
+    Not idempotent by itself: a key that is there already fails the transaction.
+    """
+    n = row_count(columns)
+    _copy_cells(connection, table, kinds, [cells_of(kind, columns[name], n) for name, kind in kinds.items()], n)
+    return n
+
+
+def _appended(connection: Connection, table: BulkTable, cells: Sequence[Cells], n: int) -> bool:
+    try:
+        with connection.transaction():  # a savepoint
+            _copy_cells(connection, table.name, table.columns, cells, n)
+    except psycopg.errors.UniqueViolation:
+        return False
+    return True
+
+
+def _copy_cells(connection: Connection, table: str, columns: Iterable[str], cells: Sequence[Cells], n: int) -> None:
+    with connection.cursor() as cursor, cursor.copy(_copy_statement(table, columns)) as sink:
+        sink.write(HEADER)
+        for part in encode(cells, n):
+            sink.write(part)
+        sink.write(TRAILER)
+
+
+def _in_order(keys: Sequence[npt.NDArray[Any] | None], n: int) -> npt.NDArray[np.int64] | None:
+    """Return rows sorted by key, the last of each key only; None where the rows are that already."""
+    telling = [key for key in keys if key is not None]
+    if not telling:
+        return None if not keys else np.array([n - 1])
+    order = np.lexsort(telling[::-1])  # stable: of one key the last given stays last
+    last = np.zeros(n, bool)
+    last[-1] = True
+    for key in telling:
+        ordered = key[order]
+        last[:-1] |= ordered[1:] != ordered[:-1]
+    return order[last]
+
+
+def _copy_statement(table: str, columns: Iterable[str]) -> pgsql.Composed:
+    return pgsql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
+        pgsql.Identifier(*table.split(".")), pgsql.SQL(", ").join(map(pgsql.Identifier, columns))
+    )
+
+
 def copy_rows(connection: Connection, table: str, columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> int:
     """Append rows to a table by binary COPY inside the caller's transaction; returns how many.
 
     Not idempotent by itself: a key that is there already fails the transaction.
     """
-    copy = pgsql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
-        pgsql.Identifier(*table.split(".")), pgsql.SQL(", ").join(map(pgsql.Identifier, columns))
-    )
     with connection.cursor() as cursor:
-        with cursor.copy(copy) as sink:
+        with cursor.copy(_copy_statement(table, columns)) as sink:
             sink.set_types(list(columns.values()))
             for row in rows:
                 sink.write_row(row)
