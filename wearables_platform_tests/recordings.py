@@ -77,6 +77,13 @@ def stress_predict(subject: str) -> Recording:
 
 
 @cache
+def stress_predict_heart_rate(subject: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the same wristband's heart rate, one reading a second: microseconds since the epoch, beats per minute."""
+    rows = np.loadtxt(shared_path(f"stress-predict-e4/{subject}/HR.csv"))
+    return int(rows[0] * 1e6) + _even_us(len(rows) - 2, float(rows[1])), rows[2:]
+
+
+@cache
 def oxford_trial(name: str) -> Recording:
     """Phone at 100 to 405 Hz, walking; `OXFORD_STEPS` holds the truth."""
     path = shared_path(f"oxford-stepcounter/{name}/accelerometer.csv.gz")

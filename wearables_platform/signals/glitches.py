@@ -43,7 +43,8 @@ class GlitchParams:
         Share of the top that a neighbour must reach to belong to the same deviation. Of a half sine of
         30 ms averaged over 10 ms, the larger outer sample is never below 0.155 of the top.
     rise : float
-        Share of the top that the second largest sample of a movement reaches. Half sines of 30 ms: 0.5 to 1.
+        Share of the top that the second largest sample of a movement reaches. Half sines of 30 ms at 100 Hz: 0.5 to
+        1; of 60 ms at 50 Hz the same. A one-sample spike in real movement stays below.
     """
 
     k: int = 3
@@ -51,7 +52,7 @@ class GlitchParams:
     floor_g: float = 0.3
     movement_ms: float = 30.0
     shoulder: float = 0.12
-    rise: float = 0.4
+    rise: float = 0.25
 
     def __post_init__(self) -> None:
         """Refuse settings that mean nothing, naming them."""

@@ -6,29 +6,11 @@ import numpy as np
 import pytest
 from scipy.signal import freqz, upfirdn
 
-from wearables_platform.signals.decimate import block_mean, fir_decimate, fir_reach, fir_taps, resample_reference
+from wearables_platform.signals.decimate import fir_decimate, fir_reach, fir_taps, resample_reference
 from wearables_platform.signals.downsample import clean_source, downsample, plan
 from wearables_platform.signals.glitches import hampel
 from wearables_platform_tests.recordings import endaq_piezo
 from wearables_platform_tests.simulated_motion import add_glitches, at_rest
-
-
-@pytest.mark.parametrize("factor", [2, 3, 4, 160, 161, 200])
-def test_block_mean_equals_numpy_to_1e_12(factor: int) -> None:
-    accel_g = np.random.default_rng(factor).normal(0, 3, (2, 50 * factor, 3)).astype(np.float32)
-    expected = accel_g.astype(np.float64).reshape(2, 50, factor, 3).mean(axis=2)
-    np.testing.assert_allclose(block_mean(accel_g, factor), expected, rtol=1e-12, atol=1e-15)
-
-
-def test_a_spike_of_100_g_shows_as_raw_peak_although_its_mean_is_small() -> None:
-    accel_g = np.zeros((1, 16_000, 3), dtype=np.float32)
-    accel_g[0, 8_005, 0] = 100.0
-    blocks = downsample(plan(16_000.0), accel_g)
-    assert blocks.peak_raw_g[0].tolist() == [0, 0, 0, 0, 0, 100, 0, 0, 0, 0]
-    assert block_mean(accel_g, 160)[0, 50, 0] == pytest.approx(0.625)
-    assert blocks.peak_g.max() == blocks.accel_g.max() == 0.0
-    assert blocks.glitches.sum() == blocks.glitches[0, 5] == 1
-    assert blocks.clipped.sum() == blocks.clipped[0, 5] == 1
 
 
 def test_the_source_filter_equals_the_plain_hampel_identifier() -> None:

@@ -2,68 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
-from skdh.activity.metrics import metric_anglez, metric_enmo, metric_mad
 
 from wearables_platform.signals.cleaning import clean
 from wearables_platform.signals.flags import QualityFlag
-from wearables_platform.signals.motion import enmo_mg, mad_mg, vector_magnitude_g
-from wearables_platform.signals.offline import analyze_recording
 from wearables_platform.signals.samples import SampleTable
 from wearables_platform.signals.windows import compute_windows
-from wearables_platform_tests.recordings import Recording, harlab_wrist, seglearn_watch, stress_predict
-
-RAW_ENMO = {"S01": (104_310, 13.43), "S02": (114_054, 16.63), "S10": (97_200, 5.74)}
 
 
 def one_table(accel_g: np.ndarray, rate_hz: float, start_us: int = 0) -> SampleTable:
     time_us = start_us + np.round(np.arange(len(accel_g)) * 1e6 / rate_hz).astype(np.int64)
     return SampleTable.build(device=0, time_us=time_us, rate_hz=rate_hz, accel_g=accel_g)
-
-
-@pytest.mark.parametrize(
-    "recordings", [lambda: seglearn_watch()[:40], lambda: (harlab_wrist(),)], ids=["seglearn", "harlab"]
-)
-def test_enmo_and_mad_equal_scikit_digital_health(recordings: Callable[[], tuple[Recording, ...]]) -> None:
-    for recording in recordings():
-        epoch = round(recording.rate_hz)
-        size = len(recording.accel_g) // epoch * epoch
-        accel_g = recording.accel_g[:size]
-        vm_g = vector_magnitude_g(accel_g).reshape(-1, epoch)
-        enmo = 1000 * metric_enmo(accel_g, wlen=epoch, take_abs=False, trim_zero=True)
-        np.testing.assert_allclose(enmo_mg(vm_g), enmo, rtol=1e-6, atol=1e-9)
-        np.testing.assert_allclose(mad_mg(vm_g), 1000 * metric_mad(accel_g, wlen=epoch), rtol=1e-6, atol=1e-9)
-
-
-def test_window_rows_equal_scikit_digital_health_on_the_same_samples() -> None:
-    recording = seglearn_watch()[0]
-    size = len(recording.accel_g) // 50 * 50
-    accel_g = recording.accel_g[:size].astype(np.float32).astype(np.float64)
-    rows = compute_windows(one_table(accel_g, 50.0))
-    clean = rows["glitches"] == 0
-    assert clean.mean() > 0.9
-    for name, metric in (("enmo_mg", metric_enmo), ("mad_mg", metric_mad)):
-        expected = 1000 * metric(accel_g, wlen=50)
-        np.testing.assert_allclose(rows[name][clean], expected[clean], rtol=1e-6, atol=1e-9)
-    means = accel_g.reshape(-1, 50, 3).mean(axis=1)
-    np.testing.assert_allclose(rows["x_mean_g"][clean], means[clean, 0], rtol=1e-6)
-    gravity = np.repeat(np.median(accel_g.reshape(-1, 50, 3), axis=1), 50, axis=0)
-    for name, axes in (("angle_z_deg", [0, 1, 2]), ("pitch_deg", [1, 2, 0])):
-        expected = metric_anglez(gravity[:, axes], wlen=50)
-        np.testing.assert_allclose(rows[name][clean], expected[clean], rtol=1e-6)
-
-
-@pytest.mark.parametrize("subject", sorted(RAW_ENMO))
-def test_raw_enmo_of_the_e4_recordings_has_its_published_value(subject: str) -> None:
-    recording = stress_predict(subject)
-    summary = analyze_recording(recording.time_us, recording.accel_g)
-    size, enmo = RAW_ENMO[subject]
-    assert (summary.samples, summary.skipped, summary.rate_hz) == (size, {}, 32.0)
-    assert summary.enmo_mg == pytest.approx(enmo, abs=0.005)
-    assert 0 < summary.enmo_clean_mg < summary.enmo_mg
 
 
 def test_a_window_of_known_samples_has_known_features() -> None:

@@ -7,23 +7,12 @@ import pytest
 
 from wearables_platform.signals.offline import RecordingSummary, analyze_recording, measured_rate_hz
 from wearables_platform.signals.steps import StepParams
-from wearables_platform_tests.recordings import OXFORD_STEPS, oxford_trial, spsw_watch, stress_predict
 from wearables_platform_tests.simulated_motion import at_rest, walking
 
 
 def analyzed(accel_g: np.ndarray, rate_hz: float) -> RecordingSummary:
     time_us = 1_700_000_000_000_000 + np.round(np.arange(len(accel_g)) * 1e6 / rate_hz).astype(np.int64)
     return analyze_recording(time_us, accel_g, rate_hz=rate_hz)
-
-
-def test_the_walking_trials_are_counted_within_3_percent() -> None:
-    errors = []
-    for name, truth in OXFORD_STEPS.items():
-        recording = oxford_trial(name)
-        steps = analyze_recording(recording.time_us, recording.accel_g).steps
-        errors.append(abs(steps - truth) / truth)
-    assert np.mean(errors) <= 0.03
-    assert max(errors) <= 0.10
 
 
 @pytest.mark.parametrize("rate_hz", [32.0, 50.0, 100.0, 104.3, 405.0])
@@ -36,32 +25,11 @@ def test_simulated_walks_are_counted_at_every_rate(rate_hz: float, cadence_hz: f
     assert analyzed(accel_g, rate_hz).steps == pytest.approx(60 * cadence_hz, rel=0.05)
 
 
-@pytest.mark.parametrize("noise_g", [0.0, 0.01, 0.03])
-def test_nobody_walks_at_rest(noise_g: float) -> None:
-    assert analyzed(at_rest(np.random.default_rng(4), 120, 100.0, noise_g), 100.0).steps == 0
-
-
 def test_lone_jolts_are_no_steps() -> None:
     accel_g = at_rest(np.random.default_rng(6), 60, 100.0)
     for start in range(300, 5700, 250):
         accel_g[start : start + 20] *= 1.8
     assert analyzed(accel_g, 100.0).steps == 0
-
-
-def test_seated_people_make_no_steps() -> None:
-    minutes = steps = 0.0
-    for recording in spsw_watch():
-        seated = recording.labels == "SEATED"
-        summary = analyze_recording(recording.time_us[seated], recording.accel_g[seated])
-        steps, minutes = steps + summary.steps, minutes + summary.seconds / 60
-    assert steps / minutes <= 1.0
-
-
-@pytest.mark.parametrize("subject", ["S01", "S02", "S10"])
-def test_an_hour_of_desk_tasks_makes_at_most_one_step_a_minute(subject: str) -> None:
-    recording = stress_predict(subject)
-    summary = analyze_recording(recording.time_us, recording.accel_g)
-    assert summary.steps / (summary.seconds / 60) <= 1.0
 
 
 def test_a_gap_ends_a_walk_and_adds_no_steps() -> None:
