@@ -59,6 +59,11 @@ class Messages:
         """Return the number of messages."""
         return len(self.offset)
 
+    def take(self, index: Ints) -> Messages:
+        """Return the messages at these places."""
+        columns = (self.offset, self.append_us, self.log_us, self.start_us, self.end_us)
+        return Messages(self.rows.take(pa.array(index)), *(column[index] for column in columns))
+
     def int64(self, name: str) -> Ints:
         """Return a column of `rows` as int64."""
         values: Ints = self.rows.column(name).to_numpy(zero_copy_only=False).astype(np.int64, copy=False)

@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from stream.columns import DEVICE, Columns
 from stream.decode import Ints, Messages
+from stream.devices import Devices
 from wearables_platform.domain.identity import MAX_SEQUENCE_JUMP
 from wearables_platform.domain.time_policy import CLOCK_STEP_TOLERANCE_US
 from wearables_platform.wire.codec import dictionary_of
@@ -43,6 +45,10 @@ BOOT_DTYPE: Final = np.dtype(
         ("held", np.int64),  # messages waiting behind a gap
     ]
 )
+
+
+# Where a held message waits, beside what it says.
+_HELD_COLUMNS: Final = ("held_slot", "held_sequence", "held_log_us", "held_start_us", "held_end_us")
 
 
 class Hole(NamedTuple):
@@ -107,22 +113,59 @@ class Held:
 class OrderState:
     """What must be remembered of a partition to go on restoring order."""
 
-    devices: list[str] = field(default_factory=list)
+    devices: Devices = field(default_factory=Devices)
     boots: npt.NDArray[np.void] = field(default_factory=lambda: np.zeros(0, BOOT_DTYPE))
     held: dict[int, dict[int, Held]] = field(default_factory=dict)
     holes: dict[int, list[Hole]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Index what is there."""
-        self._device_index = {device_id: i for i, device_id in enumerate(self.devices)}
         self._slots = {(int(b["device"]), int(b["boot"])): i for i, b in enumerate(self.boots)}
 
-    def device_index(self, device_id: str) -> int:
-        """Return the device's number in this partition, a new one for a new device."""
-        index = self._device_index.setdefault(device_id, len(self.devices))
-        if index == len(self.devices):
-            self.devices.append(device_id)
-        return index
+    def columns(self) -> Columns:
+        """Return everything as columns."""
+        holes = [(slot, hole) for slot, found in self.holes.items() for hole in found]
+        slots = np.array([slot for slot, _ in holes], np.int64)
+        found: Columns = {
+            "boots.device": self.boots["device"].astype(np.int64),
+            "boots.boot": self.boots.copy(),
+            "boots.slot": np.arange(len(self.boots)),
+            "holes.device": self.boots["device"][slots].astype(np.int64),
+            "holes.slot": slots,
+            "holes.hole": np.array([tuple(hole) for _, hole in holes], np.int64).reshape(-1, len(Hole._fields)),
+        }
+        held = [(slot, one) for slot, entries in self.held.items() for one in entries.values()]
+        if held:
+            rows = pa.concat_batches([one.row for _, one in held])
+            places = [[int(self.boots["device"][slot]), slot, *_place(one)] for slot, one in held]
+            columns = [pa.array(column) for column in zip(*places, strict=True)]
+            schema = pa.schema([*rows.schema, *((name, pa.int64()) for name in (DEVICE, *_HELD_COLUMNS))])
+            found["held"] = pa.RecordBatch.from_arrays([*rows.columns, *columns], schema=schema)
+        return found
+
+    def changed(self) -> Ints:
+        """Return every device: which changed is not told apart here."""
+        return np.unique(self.boots["device"]).astype(np.int64)
+
+    def mark_saved(self) -> None:
+        """Nothing to do: every device counts as changed."""
+
+    def rows_of(self, devices: Ints) -> Columns:
+        """Return the columns of all devices, which are those that changed."""
+        del devices
+        return self.columns()
+
+    def restore(self, columns: Columns) -> None:
+        """Take the place of a state that gave these columns."""
+        self.boots = columns["boots.boot"][np.argsort(columns["boots.slot"])]
+        self.__post_init__()
+        for slot, hole in zip(columns["holes.slot"].tolist(), columns["holes.hole"].tolist(), strict=True):
+            self.holes.setdefault(slot, []).append(Hole(*hole))
+        rows: pa.RecordBatch | None = columns.get("held")
+        for row in (rows.slice(i, 1) for i in range(rows.num_rows)) if rows is not None else ():
+            slot, *place = (row.column(name)[0].as_py() for name in _HELD_COLUMNS)
+            message = row.select([name for name in row.schema.names if name not in (DEVICE, *_HELD_COLUMNS)])
+            self.held.setdefault(slot, {})[place[0]] = Held(message.take(pa.array([0])), *place)
 
     def slots(self, keys: list[tuple[int, int]]) -> Ints:
         """Return the place in `boots` of each (device, boot), new ones for new boots."""
@@ -232,7 +275,7 @@ class _Step:
         opens = np.ones(len(order), bool)
         opens[1:] = (np.diff(code[order]) != 0) | (np.diff(boot[order]) != 0)
         first = np.flatnonzero(opens)
-        devices = [self.state.device_index(device_id) for device_id in device_ids]
+        devices = self.state.devices.numbers(device_ids).tolist()
         keys = [(devices[c], b) for c, b in zip(code[order[first]].tolist(), boot[order[first]].tolist(), strict=True)]
         return order, first, self.state.slots(keys)
 
@@ -429,6 +472,10 @@ def restore_order(
         How long a gap is held open.
     """
     return _Step(state, messages, hold_us).run(log_times, next_offset, log_us)
+
+
+def _place(entry: Held) -> tuple[int, int, int, int]:
+    return entry.sequence, entry.log_us, entry.start_us, entry.end_us
 
 
 def _clock_us(entry: Held) -> int:

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from stream.decode import DeadLetter, Ints, decode_fetch
+from stream.decode import DeadLetter, Ints, Messages, decode_fetch
 from stream.latest import latest_of_messages, latest_of_windows
 from stream.order import ClockStep, Gap, Late, Ordered, restore_order
 from stream.state import PartitionState, Pending
@@ -65,6 +65,7 @@ class Harvest:
     late: list[Late] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
     newest_append_us: int = 0
+    messages: Messages | None = None  # new ones in log order, of topics that make no windows
 
     @property
     def has_history(self) -> bool:
@@ -118,7 +119,10 @@ class Partition:
         traced = len(fetch) < CATCHING_UP_MESSAGES
         latest = latest_of_messages(self.channel, decoded.messages, ordered.fresh, traced=traced)
         newest_us = int(fetch.append_us.max()) if len(fetch) else 0
-        return self._harvest(now_us, decoded.dead_letters, latest, newest_us)
+        harvest = self._harvest(now_us, decoded.dead_letters, latest, newest_us)
+        if self.channel is ACCELERATION:
+            return harvest
+        return replace(harvest, messages=decoded.messages.take(np.flatnonzero(ordered.fresh)))
 
     def wait(self, now_us: int) -> Harvest | None:
         """At the end of the log, let time pass: gaps and idle devices need not wait for the next record."""

@@ -1,7 +1,7 @@
-"""The source: one Bytewax partition per log partition, carrying the state of everything downstream of it.
+"""The source: one Bytewax partition per lane, carrying the state of everything downstream of it.
 
-A snapshot is the state's own bytes: topic id, next offset and all that was remembered at that offset. Nothing is
-exchanged between workers, and partitions spread evenly over them.
+A snapshot is the state's own bytes: topic ids, next offsets and all that was remembered at them. Nothing is exchanged
+between workers, and lanes are dealt out evenly to them.
 """
 
 from __future__ import annotations
@@ -15,25 +15,23 @@ from typing import Final
 import prometheus_client
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from stream.partition import Harvest, Partition, PartitionRules, Scoring
-from stream.state import PartitionState, from_bytes, to_bytes
-from wearables_platform.clients.kafka import PartitionReader, check_topic_id
+from stream.lane import Lane, lane_at_the_beginning, part_name, part_number
+from stream.partition import Harvest, PartitionRules, Scoring
+from stream.state import LaneState, read_records, to_bytes
+from wearables_platform.clients.kafka import Fetch, PartitionReader, check_topic_id
 from wearables_platform.clients.log import EARLIEST
-from wearables_platform.domain.channels import ACCELERATION
 from wearables_platform.domain.time_policy import EPOCH
 
 MAX_MESSAGES: Final = 10_000
-# How long an empty partition is left alone: what it adds to latency, against a core kept busy by asking.
-QUIET: Final = {True: timedelta(milliseconds=20), False: timedelta(milliseconds=100)}
+# How long an empty lane is left alone: what it adds to latency, against a core kept busy by asking.
+QUIET: Final = timedelta(milliseconds=20)
 WAIT_US: Final = 250_000
 
 _lag = prometheus_client.Gauge(
     "wearables_stream_lag_seconds", "Age of the newest record read; 0 at the log's end.", ["topic", "partition"]
 )
 _records = prometheus_client.Counter("wearables_stream_records", "Records read.", ["topic"])
-_snapshot_bytes = prometheus_client.Gauge(
-    "wearables_stream_snapshot_bytes", "Size of the last snapshot.", ["topic", "partition"]
-)
+_snapshot_bytes = prometheus_client.Gauge("wearables_stream_snapshot_bytes", "Size of the last snapshot.", ["lane"])
 
 ClockUs = Callable[[], int]
 
@@ -67,7 +65,7 @@ class Control:
 
 
 class LiveSource(FixedPartitionedSource[Harvest, bytes]):
-    """Every partition of the telemetry topics.
+    """Every lane of the telemetry topics.
 
     Parameters
     ----------
@@ -82,10 +80,10 @@ class LiveSource(FixedPartitionedSource[Harvest, bytes]):
         self._stop_at_end = stop_at_end
 
     def list_parts(self) -> list[str]:
-        """Return ``topic/number`` of every partition."""
-        return [f"{topic}/{number}" for topic in self._log.topic_ids for number in range(self._log.partitions)]
+        """Return every lane's name; every worker can read every lane."""
+        return [part_name(number) for number in range(self._log.partitions)]
 
-    def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> LivePartition:
+    def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> LivePart:
         """Go on where the snapshot stands, or begin where the log does.
 
         Raises
@@ -94,50 +92,51 @@ class LiveSource(FixedPartitionedSource[Harvest, bytes]):
             The snapshot belongs to another log, or the log no longer holds its position.
         """
         del step_id
-        topic, _, number = for_part.rpartition("/")
-        state = self._resumed(topic, int(number), resume_state)
-        start = state.next_offset if resume_state is not None else EARLIEST
-        reader = PartitionReader(self._log.kafka_url, topic, int(number), start, group_id="stream")
-        partition = Partition(state, self._rules, self._scoring)
-        return LivePartition(reader, partition, self._control, stop_at_end=self._stop_at_end)
+        state = self._state(part_number(for_part), resume_state)
+        resumed = resume_state is not None
+        readers = {
+            topic: PartitionReader(
+                self._log.kafka_url, topic, state.number, one.next_offset if resumed else EARLIEST, group_id="stream"
+            )
+            for topic, one in state.partitions.items()
+        }
+        lane = Lane(state, self._rules, self._scoring)
+        return LivePart(readers, lane, self._control, stop_at_end=self._stop_at_end)
 
-    def _resumed(self, topic: str, number: int, resume_state: bytes | None) -> PartitionState:
-        topic_id = self._log.topic_ids[topic]
+    def _state(self, number: int, resume_state: bytes | None) -> LaneState:
         if resume_state is None:
-            return PartitionState(topic, number, topic_id, 0)
-        state = from_bytes(resume_state)
-        check_topic_id(topic, state.topic_id, topic_id)
+            return lane_at_the_beginning(number, self._log.topic_ids)
+        state = read_records([resume_state])
+        for topic, partition in state.partitions.items():
+            check_topic_id(topic, partition.topic_id, self._log.topic_ids[topic])
         return state
 
 
-class LivePartition(StatefulSourcePartition[Harvest, bytes]):
-    """Reads one log partition and turns fetches into harvests."""
+class LivePart(StatefulSourcePartition[Harvest, bytes]):
+    """Reads a lane's partitions and turns fetches into harvests."""
 
     def __init__(
-        self, reader: PartitionReader, partition: Partition, control: Control, *, stop_at_end: bool = False
+        self, readers: dict[str, PartitionReader], lane: Lane, control: Control, *, stop_at_end: bool = False
     ) -> None:
-        self._reader, self._partition, self._control = reader, partition, control
+        self._readers, self._lane, self._control = readers, lane, control
         self._stop_at_end = stop_at_end
-        self._at_end = False
+        self._at_end = dict.fromkeys(readers, False)
         self._next_awake: datetime | None = None
         self._waited_us = 0
-        self._quiet = QUIET[partition.channel is ACCELERATION]
-        self._labels = (partition.state.topic, str(partition.state.partition))
+        self._number = str(lane.state.number)
 
     def next_batch(self) -> list[Harvest]:
-        """Return what the next fetch gives, at most one harvest."""
+        """Return what the next fetches give; an empty list where there was nothing to read and nothing is due."""
         self._control.turn()
         if self._control.stopping.is_set():
             raise StopIteration
         now_us = self._control.clock_us()
-        fetch = self._reader.fetch(MAX_MESSAGES, 0.0)
-        if fetch is not None:
-            self._at_end = fetch.at_end
-        if fetch is not None and len(fetch):
-            return [self._taken(self._partition.take(fetch, now_us), len(fetch), now_us)]
-        if self._at_end and self._stop_at_end:
+        fetches = self._fetches()
+        if fetches:
+            return self._taken(self._lane.take(fetches, now_us), fetches, now_us)
+        if self._stop_at_end and all(self._at_end.values()):
             return self._last(now_us)
-        self._next_awake = datetime.now(UTC) + self._quiet
+        self._next_awake = datetime.now(UTC) + QUIET
         return self._wait(now_us)
 
     def next_awake(self) -> datetime | None:
@@ -145,33 +144,42 @@ class LivePartition(StatefulSourcePartition[Harvest, bytes]):
         return self._next_awake
 
     def snapshot(self) -> bytes:
-        """Return position and state; they change together, in `next_batch` alone."""
-        raw = to_bytes(self._partition.state)
-        _snapshot_bytes.labels(*self._labels).set(len(raw))
+        """Return positions and state; they change together, in `next_batch` alone."""
+        raw = to_bytes(self._lane.state)
+        _snapshot_bytes.labels(self._number).set(len(raw))
         return raw
 
     def close(self) -> None:
         """Leave the brokers."""
-        self._reader.close()
+        for reader in self._readers.values():
+            reader.close()
 
-    def _taken(self, harvest: Harvest, read: int, now_us: int) -> Harvest:
+    def _fetches(self) -> list[Fetch]:
+        """Return what has arrived, at most one fetch per topic."""
+        found = {topic: reader.fetch(MAX_MESSAGES, 0.0) for topic, reader in self._readers.items()}
+        self._at_end |= {topic: fetch.at_end for topic, fetch in found.items() if fetch is not None}
+        return [fetch for fetch in found.values() if fetch is not None and len(fetch)]
+
+    def _taken(self, harvests: list[Harvest], fetches: list[Fetch], now_us: int) -> list[Harvest]:
         self._next_awake = None
-        _records.labels(self._labels[0]).inc(read)
-        _lag.labels(*self._labels).set(0 if self._at_end else max(0, now_us - harvest.newest_append_us) / 1e6)
-        return harvest
+        for fetch in fetches:
+            _records.labels(fetch.topic).inc(len(fetch))
+            lag_us = 0 if self._at_end[fetch.topic] else max(0, now_us - int(fetch.append_us.max()))
+            _lag.labels(fetch.topic, self._number).set(lag_us / 1e6)
+        return harvests
 
     def _wait(self, now_us: int) -> list[Harvest]:
-        if not self._at_end or now_us - self._waited_us < WAIT_US:
+        waiting = [topic for topic, at_end in self._at_end.items() if at_end]
+        if not waiting or now_us - self._waited_us < WAIT_US:
             return []
         self._waited_us = now_us
-        harvest = self._partition.wait(now_us)
-        return [] if harvest is None else [harvest]
+        return self._lane.wait(waiting, now_us)
 
     def _last(self, now_us: int) -> list[Harvest]:
-        harvest = self._partition.flush(now_us)
-        if not harvest.has_history:
+        harvests = self._lane.flush(now_us)
+        if not harvests:
             raise StopIteration
-        return [harvest]
+        return harvests
 
 
 def wall_clock_us() -> int:

@@ -1,6 +1,8 @@
-"""A partition's state as explicit, versioned bytes: no pickled objects, so a snapshot can be read by later code.
+"""A lane's state, and records of it as explicit, versioned bytes: no pickled objects, so later code can read them.
 
-Layout: magic, version, length of a JSON header, CRC-32 of what follows, header, then the blobs the header names.
+A record is the whole state, or what changed since the record before it. Layout: magic, version, kind, lengths, CRC-32
+of what follows, a JSON header, then the blobs the header names. Positions and small things are in every record's
+header; what grows with the fleet is in columns (`stream.columns`), of which a change holds the touched devices only.
 """
 
 from __future__ import annotations
@@ -8,19 +10,24 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
-from stream.order import BOOT_DTYPE, Held, Hole, OrderState
-from stream.windows import PROGRESS_DTYPE, WindowState, merged_buffer
+from stream.columns import Columnar, Columns, Delta, merged
+from stream.devices import Devices
+from stream.order import OrderState
+from stream.windows import WindowState
 from wearables_platform.errors import LogPositionError
 
 MAGIC: Final = b"WPSS"
-VERSION: Final = 1
-_PREFIX: Final = struct.Struct("<4sHIII")  # magic, version, header bytes, body bytes, CRC-32 of header and body
+VERSION: Final = 2
+WHOLE: Final = 0
+CHANGES: Final = 1
+_PREFIX: Final = struct.Struct("<4sHHIQI")  # magic, version, kind, header bytes, body bytes, CRC-32 of header and body
 REBUILD: Final = "remove the stream's recovery directory to rebuild it from the log"
 
 
@@ -49,61 +56,157 @@ class PartitionState:
     counters: dict[str, int] = field(default_factory=dict)
 
 
-def to_bytes(state: PartitionState) -> bytes:
-    """Write a state."""
-    blobs: list[bytes] = []
-    buffer = merged_buffer(state.windows)
-    held = [(slot, entry) for slot, entries in state.order.held.items() for entry in entries.values()]
+@dataclass
+class LaneState:
+    """Everything a lane needs to go on: per topic where it is and what it remembers, and what its rules remember."""
+
+    number: int
+    devices: Devices
+    partitions: dict[str, PartitionState]  # by topic; all of them count the same devices
+    rules: Columnar | None = None
+    named: int = 0  # how many of the devices' names are in records already
+
+    def columnar(self) -> Iterator[tuple[str, Columnar]]:
+        """Return what is saved as columns, by name."""
+        for topic, partition in self.partitions.items():
+            yield f"{topic}/order", partition.order
+            yield f"{topic}/windows", partition.windows
+        if self.rules is not None:
+            yield "rules", self.rules
+
+
+def write_record(state: LaneState, *, whole: bool) -> list[bytes | memoryview]:
+    """Return a record as buffers, valid until the state goes on; from then on only later changes count as changes."""
+    blobs: list[memoryview] = []
+    sections = {name: _section(blobs, part, whole=whole) for name, part in state.columnar()}
     header = {
-        "topic": state.topic,
-        "partition": state.partition,
-        "topic_id": state.topic_id,
-        "next_offset": state.next_offset,
-        "log_us": state.log_us,
-        "devices": state.order.devices,
-        "holes": {str(slot): holes for slot, holes in state.order.holes.items() if holes},
-        "pending": asdict(state.pending),
-        "counters": state.counters,
-        "boots": _add(blobs, state.order.boots.tobytes()),
-        "progress": _add(blobs, state.windows.progress.tobytes()),
-        "buffer": _add(blobs, _ipc(buffer)),
-        "held": [[slot, entry.sequence, entry.log_us, entry.start_us, entry.end_us] for slot, entry in held],
-        "held_rows": _add(blobs, _ipc(pa.concat_batches([entry.row for _, entry in held]) if held else None)),
+        "number": state.number,
+        "names": state.devices.names[0 if whole else state.named :],
+        "partitions": [_plain(partition) for partition in state.partitions.values()],
+        "sections": sections,
     }
+    state.named = len(state.devices)
+    for _, part in state.columnar():
+        part.mark_saved()
     text = json.dumps(header, separators=(",", ":")).encode()
-    body = b"".join(blobs)
-    return _PREFIX.pack(MAGIC, VERSION, len(text), len(body), zlib.crc32(body, zlib.crc32(text))) + text + body
+    crc, size = zlib.crc32(text), 0
+    for blob in blobs:
+        crc, size = zlib.crc32(blob, crc), size + len(blob)
+    kind = WHOLE if whole else CHANGES
+    return [_PREFIX.pack(MAGIC, VERSION, kind, len(text), size, crc), text, *blobs]
 
 
-def from_bytes(raw: bytes) -> PartitionState:
-    """Read a state back.
+def read_records(records: Sequence[bytes | memoryview], rules: Columnar | None = None) -> LaneState:
+    """Read a state back from a whole record and the changes after it; `rules` is fresh and takes what was saved.
 
     Raises
     ------
     LogPositionError
-        The bytes are no state, are damaged, or were written by another version of this code.
+        The bytes are no records, are damaged, or were written by another version of this code.
     """
-    header, body = _checked(raw)
-    blobs = {name: body[slice(*header[name])] for name in ("boots", "progress", "buffer", "held_rows")}
-    order = OrderState(
-        header["devices"],
-        np.frombuffer(blobs["boots"], BOOT_DTYPE).copy(),
-        _held(header["held"], blobs["held_rows"]),
-        {int(slot): [Hole(*hole) for hole in holes] for slot, holes in header["holes"].items()},
-    )
-    buffer = _batch(blobs["buffer"])
-    windows = WindowState(
-        np.frombuffer(blobs["progress"], PROGRESS_DTYPE).copy(), [buffer] if buffer is not None else []
-    )
-    plain = {name: header[name] for name in ("topic", "partition", "topic_id", "next_offset", "log_us", "counters")}
-    return PartitionState(**plain, order=order, windows=windows, pending=Pending(**header["pending"]))
+    parts = [_parsed(record) for record in records]
+    last = parts[-1].header
+    names = [name for part in parts for name in part.header["names"]]
+    devices = Devices(names)
+    partitions = {one["topic"]: _partition(one, devices) for one in last["partitions"]}
+    state = LaneState(last["number"], devices, partitions, rules, named=len(devices))
+    for name, part in state.columnar():
+        if name in last["sections"]:
+            base, *deltas = (one.section(name) for one in parts)
+            part.restore(merged(base.columns, deltas))
+            part.mark_saved()
+    return state
 
 
-def _checked(raw: bytes) -> tuple[dict[str, Any], bytes]:
-    if len(raw) < _PREFIX.size or raw[:4] != MAGIC:
+def to_bytes(state: LaneState) -> bytes:
+    """Return the whole state in one piece."""
+    return b"".join(write_record(state, whole=True))
+
+
+def _plain(partition: PartitionState) -> dict[str, Any]:
+    return {
+        "topic": partition.topic,
+        "partition": partition.partition,
+        "topic_id": partition.topic_id,
+        "next_offset": partition.next_offset,
+        "log_us": partition.log_us,
+        "pending": asdict(partition.pending),
+        "counters": partition.counters,
+    }
+
+
+def _partition(plain: dict[str, Any], devices: Devices) -> PartitionState:
+    return PartitionState(**plain | {"pending": Pending(**plain["pending"]), "order": OrderState(devices)})
+
+
+def _section(blobs: list[memoryview], part: Columnar, *, whole: bool) -> dict[str, Any]:
+    devices = np.zeros(0, np.int64) if whole else part.changed()
+    columns = part.columns() if whole else part.rows_of(devices)
+    return {
+        "devices": _add_array(blobs, devices),
+        "columns": {
+            name: _add_rows(blobs, column) if isinstance(column, pa.RecordBatch) else _add_array(blobs, column)
+            for name, column in columns.items()
+        },
+    }
+
+
+def _add_array(blobs: list[memoryview], array: np.ndarray[Any, Any]) -> list[Any]:
+    flat = np.ascontiguousarray(array)
+    blobs.append(flat.reshape(-1).view(np.uint8).data)
+    return ["array", np.lib.format.dtype_to_descr(array.dtype), list(array.shape), flat.nbytes]
+
+
+def _add_rows(blobs: list[memoryview], rows: pa.RecordBatch) -> list[Any]:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_batch(rows)
+    blobs.append(memoryview(sink.getvalue()))
+    return ["rows", len(blobs[-1])]
+
+
+@dataclass(frozen=True)
+class _Parsed:
+    header: dict[str, Any]
+    body: memoryview
+    begins: dict[tuple[str, str], int]
+
+    def section(self, name: str) -> Delta:
+        saved = self.header["sections"][name]
+        columns: Columns = {column: self._column(name, column, how) for column, how in saved["columns"].items()}
+        return Delta(self._column(name, "", saved["devices"]), columns)
+
+    def _column(self, section: str, name: str, how: list[Any]) -> Any:
+        begin = self.begins[section, name]
+        blob = self.body[begin : begin + how[-1]]
+        if how[0] == "rows":
+            return pa.ipc.open_stream(pa.py_buffer(blob)).read_next_batch()
+        return np.frombuffer(blob, _dtype(how[1])).reshape(how[2]).copy()
+
+
+def _dtype(description: Any) -> np.dtype[Any]:
+    """Undo what JSON does to a description: tuples came back as lists."""
+    if isinstance(description, list):
+        description = [(name, _dtype(kind), *map(tuple, shape)) for name, kind, *shape in description]
+    dtype: np.dtype[Any] = np.dtype(description)
+    return dtype
+
+
+def _parsed(raw: bytes | memoryview) -> _Parsed:
+    header, body = _checked(memoryview(raw))
+    begins, at = {}, 0
+    for section, saved in header["sections"].items():
+        for name, how in [("", saved["devices"]), *saved["columns"].items()]:
+            begins[section, name] = at
+            at += how[-1]
+    return _Parsed(header, body, begins)
+
+
+def _checked(raw: memoryview) -> tuple[dict[str, Any], memoryview]:
+    if len(raw) < _PREFIX.size or bytes(raw[:4]) != MAGIC:
         msg = f"the saved state is not one of this stream's; {REBUILD}"
         raise LogPositionError(msg)
-    _, version, header_size, body_size, crc = _PREFIX.unpack_from(raw)
+    _, version, _, header_size, body_size, crc = _PREFIX.unpack_from(raw)
     if version != VERSION:
         msg = f"the saved state has version {version}, this code reads {VERSION}; {REBUILD}"
         raise LogPositionError(msg)
@@ -111,32 +214,4 @@ def _checked(raw: bytes) -> tuple[dict[str, Any], bytes]:
     if len(content) != header_size + body_size or zlib.crc32(content) != crc:
         msg = f"the saved state is damaged; {REBUILD}"
         raise LogPositionError(msg)
-    return json.loads(content[:header_size]), content[header_size:]
-
-
-def _add(blobs: list[bytes], blob: bytes) -> tuple[int, int]:
-    begin = sum(map(len, blobs))
-    blobs.append(blob)
-    return begin, begin + len(blob)
-
-
-def _ipc(rows: pa.RecordBatch | None) -> bytes:
-    if rows is None or not rows.num_rows:
-        return b""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema) as writer:
-        writer.write_batch(rows)
-    return bytes(sink.getvalue())
-
-
-def _batch(raw: bytes) -> pa.RecordBatch | None:
-    return pa.ipc.open_stream(raw).read_next_batch() if raw else None
-
-
-def _held(entries: list[list[int]], raw: bytes) -> dict[int, dict[int, Held]]:
-    rows = _batch(raw)
-    held: dict[int, dict[int, Held]] = {}
-    for i, (slot, sequence, log_us, start_us, end_us) in enumerate(entries):
-        row = rows.take(pa.array([i]))  # type: ignore[union-attr]
-        held.setdefault(slot, {})[sequence] = Held(row, sequence, log_us, start_us, end_us)
-    return held
+    return json.loads(bytes(content[:header_size])), content[header_size:]

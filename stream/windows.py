@@ -8,7 +8,7 @@ cut of the log gives the same rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from stream.columns import DEVICE, Columns
 from stream.decode import Ints
+from stream.devices import Devices
 from stream.order import Late, Passed
 from wearables_platform.signals.cleaning import clean
 from wearables_platform.signals.events import EventRows, SpikeParams, events_in
@@ -66,6 +68,35 @@ class WindowState:
     progress: npt.NDArray[np.void] = field(default_factory=lambda: np.zeros(0, PROGRESS_DTYPE))
     buffer: list[pa.RecordBatch] = field(default_factory=list)
     merged: bool = True  # the buffer is one batch at most, sorted
+    touched: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))  # changed since `mark_saved`
+
+    def columns(self) -> Columns:
+        """Return everything as columns."""
+        rows = merged_buffer(self)
+        return {"progress": self.progress.copy()} | ({"buffer": rows} if rows is not None and rows.num_rows else {})
+
+    def changed(self) -> Ints:
+        """Return the devices that messages came for, or whose windows closed."""
+        return np.flatnonzero(self.touched)
+
+    def mark_saved(self) -> None:
+        """Begin to collect changes anew."""
+        self.touched[:] = False
+
+    def rows_of(self, devices: Ints) -> Columns:
+        """Return these devices' progress and messages."""
+        found: Columns = {"progress": self.progress[devices]}
+        rows = merged_buffer(self)
+        mine = np.isin(rows.column(DEVICE).to_numpy(), devices) if rows is not None else np.zeros(0, bool)
+        if rows is not None and mine.any():
+            found["buffer"] = rows.filter(pa.array(mine))
+        return found
+
+    def restore(self, columns: Columns) -> None:
+        """Take the place of a state that gave these columns."""
+        self.progress, self.touched = columns["progress"].copy(), np.zeros(len(columns["progress"]), bool)
+        self.buffer = [columns["buffer"]] if "buffer" in columns else []
+        self.merged = not self.buffer
 
     def grow(self, devices: int) -> None:
         """Make room for new devices."""
@@ -74,6 +105,7 @@ class WindowState:
             fresh[name] = NEVER_US
         if len(fresh):
             self.progress = np.concatenate((self.progress, fresh))
+            self.touched = np.concatenate((self.touched, np.ones(len(fresh), bool)))
 
 
 @dataclass(frozen=True)
@@ -90,7 +122,7 @@ class Derived:
     superseded: list[tuple[str, int, int]]
 
 
-def accept(state: WindowState, passed: Passed, devices: list[str]) -> list[Late]:
+def accept(state: WindowState, passed: Passed, devices: Sequence[str] | Devices) -> list[Late]:
     """Put messages in order into the buffer; returns those that come for closed windows and are not."""
     state.grow(len(devices))
     if not len(passed.device):
@@ -100,6 +132,7 @@ def accept(state: WindowState, passed: Passed, devices: list[str]) -> list[Late]
     state.progress["frontier_us"][passed.device] = after_us  # the last of a device's messages holds its maximum
     np.maximum.at(state.progress["last_log_us"], passed.device, passed.log_us)
     state.progress["idle"][passed.device] = False
+    state.touched[passed.device] = True
     state.buffer.append(_columns(passed, np.flatnonzero(~late)))
     state.merged = False
     return [_late(passed, int(i), devices) for i in np.flatnonzero(late)]
@@ -114,6 +147,7 @@ def close_windows(state: WindowState) -> list[Derived]:
     since_us = state.progress["closed_us"].copy()
     derived = _derive(state, ready, since_us, closed_us, provisional=False)
     state.progress["closed_us"][ready] = closed_us[ready]
+    state.touched |= ready
     _trim(state)
     return derived
 
@@ -128,6 +162,7 @@ def close_idle(state: WindowState, log_us: int, idle_us: int) -> list[Derived]:
     until_us = np.full(len(progress), 2**62)
     derived = _derive(state, idle, progress["closed_us"], until_us, provisional=True)
     progress["idle"][idle] = True
+    state.touched |= idle
     reached_us = _window_us(progress["frontier_us"]) + WINDOW_US
     progress["provisional_us"][idle] = np.maximum(progress["provisional_us"], reached_us)[idle]
     return derived
@@ -156,7 +191,7 @@ def _window_us(time_us: Ints) -> Ints:
     return time_us // WINDOW_US * WINDOW_US
 
 
-def _late(passed: Passed, i: int, devices: list[str]) -> Late:
+def _late(passed: Passed, i: int, devices: Sequence[str] | Devices) -> Late:
     cause = "clock_step" if passed.segment[i] else "overlap"
     boot, sequence = (int(passed.rows.column(name)[i].as_py()) for name in ("boot_id", "sequence"))
     start_us, end_us, log_us = (int(column[i]) for column in (passed.start_us, passed.end_us, passed.log_us))

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from stream.partition import Harvest, Partition, PartitionRules
-from stream.state import PartitionState, from_bytes, to_bytes
+from stream.state import LaneState, PartitionState, read_records, write_record
 from wearables_platform.clients.kafka import Fetch
 from wearables_platform.domain.channels import ACCELERATION
 from wearables_platform.signals.windows import WindowRows, compute_windows
@@ -150,9 +150,14 @@ def run_stream(
     resume_at: set[int] = frozenset(),
     rules: PartitionRules | None = None,
 ) -> tuple[Outcome, Partition]:
-    """Run a partition over a log cut into fetches; at `resume_at` it goes on from its own snapshot."""
+    """Run a partition over a log cut into fetches; at `resume_at` it goes on from what it saved until then.
+
+    What changed is saved after every fetch.
+    """
     rules = rules or PartitionRules()
     partition = Partition(PartitionState(TOPIC, 0, "log-1", 0), rules, NoModel())
+    lane = lane_of(partition.state)
+    saved = [record_of(lane, whole=True)]
     outcome = Outcome()
     now_us = START_US
     bounds = [0, *sorted(set(cuts)), len(records)]
@@ -161,13 +166,24 @@ def run_stream(
             continue
         now_us += 700_000
         outcome.add(partition.take(to_fetch(records, begin, end), now_us))
+        saved.append(record_of(lane, whole=False))
         if i in resume_at:
-            partition = Partition(from_bytes(to_bytes(partition.state)), rules, NoModel())
+            lane = read_records(saved)
+            partition = Partition(lane.partitions[TOPIC], rules, NoModel())
     at_end = partition.wait(START_US + 10**9)  # the log is over: what it still held back is let go
     if at_end is not None:
         outcome.add(at_end)
     outcome.add(partition.flush(now_us))
     return outcome, partition
+
+
+def lane_of(state: PartitionState) -> LaneState:
+    """A lane of one partition."""
+    return LaneState(0, state.order.devices, {state.topic: state})
+
+
+def record_of(lane: LaneState, *, whole: bool) -> bytes:
+    return b"".join(write_record(lane, whole=whole))
 
 
 def batch_rows(records: list[Record], without: set[int]) -> tuple[list[str], WindowRows, pa.RecordBatch]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from stream.partition import Partition, PartitionRules
-from stream.state import VERSION, PartitionState, from_bytes, to_bytes
+from stream.state import VERSION, LaneState, PartitionState, read_records, to_bytes
 from wearables_platform.errors import LogPositionError
-from wearables_platform_tests.stream_logs import START_US, TOPIC, NoModel, Record, message, to_fetch
+from wearables_platform_tests.stream_logs import START_US, TOPIC, NoModel, Record, lane_of, message, to_fetch
 
 
-def busy_state() -> PartitionState:
+def busy_state() -> LaneState:
     """A state with held messages, a hole, a buffer and rows not yet written."""
     at = [START_US + i * 500_000 for i in range(30)]
     kept = [i for i in range(30) if i not in (4, 27)]
@@ -21,17 +21,18 @@ def busy_state() -> PartitionState:
     assert partition.state.order.holes
     assert partition.state.windows.buffer
     assert partition.state.pending.ledger
-    return partition.state
+    return lane_of(partition.state)
 
 
 def test_a_snapshot_holds_everything_and_is_the_same_bytes_again() -> None:
-    state = busy_state()
-    raw = to_bytes(state)
-    back = from_bytes(raw)
+    lane = busy_state()
+    raw = to_bytes(lane)
+    back = read_records([raw])
     assert to_bytes(back) == raw
-    assert (back.topic_id, back.next_offset, back.log_us) == (state.topic_id, state.next_offset, state.log_us)
-    assert back.pending == state.pending
-    assert back.counters == state.counters
+    state, again = lane.partitions[TOPIC], back.partitions[TOPIC]
+    assert (again.topic_id, again.next_offset, again.log_us) == (state.topic_id, state.next_offset, state.log_us)
+    assert again.pending == state.pending
+    assert again.counters == state.counters
 
 
 @pytest.mark.parametrize("damage", ["version", "cut", "flipped", "foreign"])
@@ -46,4 +47,4 @@ def test_a_snapshot_that_cannot_be_read_is_refused_with_what_to_do(damage: str) 
     else:
         raw = bytearray(b"\x80\x04pickle")
     with pytest.raises(LogPositionError, match="remove the stream's recovery directory"):
-        from_bytes(bytes(raw))
+        read_records([bytes(raw)])
