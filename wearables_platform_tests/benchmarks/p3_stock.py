@@ -7,6 +7,7 @@ computes six of the row's columns with numpy; no order, no duplicates, no cleani
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import bytewax.operators as op
@@ -16,47 +17,52 @@ from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 from bytewax.testing import TestingSink
 
-from wearables_platform.clients.kafka import Admin
 from wearables_platform.clients.log import TopicSpec, connection_config
 from wearables_platform.signals.windows import WINDOW_US
 from wearables_platform.wire.v1 import telemetry_pb2 as pb
-from wearables_platform_tests.benchmarks.p2_stream import DEVICES, MESSAGES_PER_SECOND
+from wearables_platform_tests.benchmarks.fleet_log import BLOCKS_PER_WINDOW, LogShape, append, records_of
+from wearables_platform_tests.benchmarks.p2_stream import shape_of
 from wearables_platform_tests.benchmarks.runner import Figure, Lap, compare
-from wearables_platform_tests.benchmarks.stream_job import BLOCK_US, PARTITIONS, Job, fill, prepared_job, stream_lap
+from wearables_platform_tests.benchmarks.stream_job import PARTITIONS, Job, prepared_job, stream_lap
 
-IDS = ("P3",)
 TOPIC = "bench.stock"
-# The stock style is an order slower: it gets a tenth of the messages, and rates are compared.
-SHARE = 10
+# The stock style is slower: it gets a part of the messages, and rates are compared.
+SHARE = 4
 
 Window = tuple[int, list[np.ndarray]]
 
 
 def measure(rounds: int, seconds: float) -> list[Figure]:
     """Alternate the stream and the stock style."""
-    blocks = int(MESSAGES_PER_SECOND * seconds / DEVICES)
-    with prepared_job(DEVICES, blocks) as job:
-        Admin(job.kafka_url).ensure_topics([TopicSpec(TOPIC, PARTITIONS)])
-        fill(job, TOPIC, blocks // SHARE)
-        sides = {"stream": lambda: stream_lap(job), "stock": lambda: stock_lap(job, blocks // SHARE)}
+    shape = shape_of(seconds)
+    shorter = replace(shape, blocks=max(BLOCKS_PER_WINDOW, shape.blocks // SHARE))
+    with prepared_job(shape, [TopicSpec(TOPIC, PARTITIONS)]) as job:
+        append(job.kafka_url, records_of(shorter), TOPIC)
+        sides = {"stream": lambda: stream_lap(job), "stock": lambda: stock_lap(job, shorter)}
         return [compare("P3", sides, rounds=rounds, must=10, stretch=25, unit="x stock style")]
 
 
-def stock_lap(job: Job, blocks: int) -> Lap:
-    """Run the stock dataflow over its topic and count the windows it closed."""
+def stock_lap(job: Job, shape: LogShape) -> Lap:
+    """Run the stock dataflow over its topic from its first message on and count the windows it closed."""
     closed: list[Any] = []
+    began: list[float] = []
+
+    def parse(message: Any) -> pb.AccelerationBatch:
+        if not began:
+            began.extend((time.perf_counter(), time.process_time()))
+        return pb.AccelerationBatch.FromString(message.value)
+
     flow = Dataflow("stock")
     brokers = [connection_config(job.kafka_url, "bench")["bootstrap.servers"]]
     messages = op.input("read", flow, KafkaSource(brokers, [TOPIC], tail=False, batch_size=1_000))
-    parsed = op.map("parse", messages, lambda message: pb.AccelerationBatch.FromString(message.value))
-    keyed = op.key_on("device", parsed, lambda batch: batch.device_id)
+    keyed = op.key_on("device", op.map("parse", messages, parse), lambda batch: batch.device_id)
     rows = op.stateful_map("window", keyed, add_to_window)
     found = op.filter_map("closed", rows, lambda pair: pair[1])
     op.output("count", found, TestingSink(closed))
-    began = time.perf_counter()
     cli_main(flow)
-    windows = job.devices * ((blocks - 1) * BLOCK_US // WINDOW_US)
-    return Lap(job.devices * blocks, time.perf_counter() - began, len(closed) == windows)
+    seconds, cpu_seconds = time.perf_counter() - began[0], time.process_time() - began[1]
+    windows = shape.devices * (shape.blocks // BLOCKS_PER_WINDOW)  # the closing message ends the last one
+    return Lap(shape.messages, seconds, len(closed) == windows, cpu_seconds)
 
 
 def add_to_window(state: Window | None, batch: pb.AccelerationBatch) -> tuple[Window, dict[str, float] | None]:

@@ -1,14 +1,21 @@
-"""A log of known content on an embedded Kafka, and the sides that read it: the stream with everything on, or less."""
+"""The stream with everything on over a log of known content, in this process, and the check of all that it wrote.
+
+Nothing but this module and `live_loop` knows how the stream is put together.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import io
+import os
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,114 +28,150 @@ from bytewax.run import cli_main
 from stream.dataflow import build_flow
 from stream.process import open_log, open_recovery, open_sinks, rules_of
 from stream.source import Control, LiveSource, wall_clock_us
-from wearables_platform.clients.kafka import Admin, Producer
+from wearables_platform.clients.kafka import Admin, TopicSpec
 from wearables_platform.clients.sql import SqlClient
 from wearables_platform.clients.topics import platform_topics
 from wearables_platform.domain.channels import ACCELERATION
 from wearables_platform.domain.time_policy import from_us
+from wearables_platform.errors import ConfigError
 from wearables_platform.settings import Settings, load_settings
 from wearables_platform.signals.features import FEATURE_COLUMNS
-from wearables_platform.signals.windows import WINDOW_US, compute_windows
+from wearables_platform.signals.windows import compute_windows
 from wearables_platform.sql.migrate import migrate
 from wearables_platform.wire.codec import decode
-from wearables_platform.wire.samples import REACH_AFTER_US, samples_from_messages
-from wearables_platform.wire.v1 import telemetry_pb2 as pb
+from wearables_platform.wire.samples import samples_from_messages
+from wearables_platform_tests.benchmarks.fleet_log import (
+    BLOCKS_PER_WINDOW,
+    LogShape,
+    append,
+    device_id,
+    records_of,
+)
 from wearables_platform_tests.benchmarks.runner import Lap
-from wearables_platform_tests.servers import TestServers, fresh_database
+from wearables_platform_tests.servers import URL_VARIABLE, TestServers, fresh_database
 from wearables_platform_tests.stream_logs import NoModel
 
-START_US = 1_774_742_400_000_000
-BLOCK_US = 100_000
 PARTITIONS = 4
+CHECKED_EVERY = 25
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a log must leave behind: positions by outcome, samples in final rows; `whole` if no message is missing."""
+
+    outcomes: dict[str, int]
+    samples: int
+    whole: bool = True
 
 
 @dataclass(frozen=True)
 class Job:
-    """The log and the stores of a benchmark."""
+    """A log on a broker, and the stores its rows go to."""
 
     settings: Settings
-    devices: int
-    blocks: int
-
-    @property
-    def messages(self) -> int:
-        return self.devices * self.blocks
+    shape: LogShape
+    expected: Expected
 
     @property
     def kafka_url(self) -> str:
+        """Where the log is."""
         return self.settings.require("kafka_url")
 
-
-def payload(device: int, block: int, samples: list[bytes]) -> bytes:
-    """One message of 100 ms at 100 Hz, 188 bytes, as the thin client sends it."""
-    return pb.AccelerationBatch(
-        device_id=f"bench-{device:05d}",
-        boot_id=9,
-        sequence=block,
-        start_time_us=START_US + block * BLOCK_US,
-        start_monotonic_us=block * BLOCK_US,
-        rate_hz=100,
-        encoding=pb.SAMPLE_ENCODING_FLOAT32_G,
-        samples=samples[(device * 31 + block) % len(samples)],
-        source_rate_hz=16_000,
-        downsampling=pb.DOWNSAMPLING_BLOCK_MEAN,
-        block_count=1,
-        peak_raw_g=[1.5],
-        peak_g=[1.25],
-        glitches=[0],
-        clipped=[0],
-    ).SerializeToString()
+    @property
+    def records(self) -> int:
+        """Records in the log, bad ones included."""
+        return sum(self.expected.outcomes.values())
 
 
-def sample_blocks() -> list[bytes]:
-    """A thousand different blocks of ten samples: a wrist that moves a little."""
-    random = np.random.default_rng(2)
-    return [(random.normal(0, 0.05, (10, 3)) + (0, 0, 1)).astype("<f4").tobytes() for _ in range(1_000)]
+def clean_log(shape: LogShape) -> Expected:
+    """Say what a log without faults leaves behind; the closing messages stay in open windows."""
+    return Expected({"stored": shape.messages}, shape.devices * shape.blocks * shape.samples_per_block)
+
+
+@dataclass
+class Stage:
+    """Servers for jobs: one database and Redis for all, a broker for each job unless one was given."""
+
+    servers: TestServers
+    settings: Settings
+    given_kafka: str | None = None
+    more_topics: Sequence[TopicSpec] = ()
+    jobs: int = field(default=0)
+
+    def job(
+        self, shape: LogShape, records: Callable[[], Iterator[Any]] | None = None, expected: Expected | None = None
+    ) -> Job:
+        """Append a log to empty topics and hand it over."""
+        self.jobs += 1
+        kafka_url = self._given() if self.given_kafka else self._own()
+        settings = self.settings.model_copy(update={"kafka_url": kafka_url})
+        Admin(kafka_url).ensure_topics(self._topics())
+        append(kafka_url, records() if records else records_of(shape))
+        return Job(settings, shape, expected or clean_log(shape))
+
+    def _own(self) -> str:
+        return self.servers.start_own("kafka", self.servers.directory / f"broker-{self.jobs}").url
+
+    def _given(self) -> str:
+        if self.jobs > 1:
+            msg = "this figure needs several brokers at once: run it without --kafka-url"
+            raise ConfigError(msg)
+        delete_topics(str(self.given_kafka), {spec.name for spec in self._topics()})
+        return str(self.given_kafka)
+
+    def _topics(self) -> list[TopicSpec]:
+        return [*platform_topics(PARTITIONS), *self.more_topics]
+
+
+def delete_topics(kafka_url: str, ours: set[str]) -> None:
+    """Delete topics of a broker that is for tests, and wait until they are gone."""
+    admin = Admin(kafka_url)
+    if found := ours & set(admin.list_topics()):
+        admin.delete_topics(sorted(found))
+    deadline = time.monotonic() + 30
+    while ours & set(admin.list_topics()):
+        if time.monotonic() > deadline:
+            msg = "deleted topics did not go away within 30 s"
+            raise TimeoutError(msg)
+        time.sleep(0.2)
 
 
 @contextmanager
-def prepared_job(devices: int, blocks: int) -> Iterator[Job]:
-    """Start servers, fill the log, and hand over; everything is gone afterwards."""
+def stage() -> Iterator[Stage]:
+    """Start database and Redis; everything is gone afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="wearables-bench-"))
+    directory.chmod(0o755)
     servers = TestServers(directory)
     try:
-        kafka_url, redis_url = servers.url("kafka"), servers.url("redis")
+        redis_url = servers.url("redis")
         for sql_url in fresh_database(servers.url("postgres")):
-            migrate(sql_url)
+            with contextlib.redirect_stdout(io.StringIO()):
+                migrate(sql_url)
             settings = load_settings(
-                kafka_url=kafka_url,
-                redis_url=redis_url,
-                sql_url=sql_url,
-                run_dir=directory / "run",
-                topic_partitions=PARTITIONS,
+                redis_url=redis_url, sql_url=sql_url, run_dir=directory / "run", topic_partitions=PARTITIONS
             )
-            Admin(kafka_url).ensure_topics(platform_topics(PARTITIONS))
-            job = Job(settings, devices, blocks)
-            fill(job)
-            yield job
+            yield Stage(servers, settings, os.environ.get(URL_VARIABLE["kafka"]))
     finally:
         servers.stop_all()
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def fill(job: Job, topic: str = ACCELERATION.topic, blocks: int | None = None) -> None:
-    """Append the log's messages, block after block as a fleet sends them."""
-    producer = Producer(job.kafka_url, "bench", max_queued=200_000)
-    samples = sample_blocks()
-    for block in range(blocks or job.blocks):
-        at_ms = (START_US + (block + 1) * BLOCK_US) // 1_000
-        for device in range(job.devices):
-            producer.send(topic, f"bench-{device:05d}".encode(), payload(device, block, samples), timestamp_ms=at_ms)
-        if producer.queued() > 100_000:
-            producer.flush(60)
-        producer.poll(0)
-    producer.flush(60)
+@contextmanager
+def prepared_job(shape: LogShape, more_topics: Sequence[TopicSpec] = ()) -> Iterator[Job]:
+    """Start servers, fill one log, and hand it over."""
+    with stage() as here:
+        here.more_topics = more_topics
+        yield here.job(shape)
 
 
-def stream_lap(job: Job) -> Lap:
-    """Run the whole stream over the log into empty stores and check what it wrote."""
-    _empty_stores(job)
-    recovery_dir = Path(tempfile.mkdtemp(prefix="wearables-bench-recovery-"))
+def stream_lap(job: Job, *, recovery: bool = True) -> Lap:
+    """Run the whole stream over the log into empty stores and check what it wrote.
+
+    The clock runs from the first look for data to the end of the dataflow: connecting, checking the log and making the
+    recovery store come before it, the last writes and snapshots do not.
+    """
+    empty_stores(job.settings)
+    directory = Path(tempfile.mkdtemp(prefix="wearables-bench-recovery-"))
     began: list[float] = []
 
     def turn() -> None:
@@ -139,55 +182,73 @@ def stream_lap(job: Job) -> Lap:
     control = Control(threading.Event(), turn, wall_clock_us)
     source = LiveSource(log, rules_of(job.settings), NoModel(), control, stop_at_end=True)
     flow = build_flow(source, open_sinks(job.settings, lambda _reason: None))
-    cli_main(flow, epoch_interval=timedelta(seconds=1), recovery_config=open_recovery(recovery_dir, log))
+    epoch = timedelta(seconds=job.settings.stream_epoch_s)
+    store = open_recovery(directory, log) if recovery else None
+    gc.collect()
+    cli_main(flow, epoch_interval=epoch, recovery_config=store)
     seconds, cpu_seconds = time.perf_counter() - began[0], time.process_time() - began[1]
-    shutil.rmtree(recovery_dir)
-    return Lap(job.messages, seconds, outputs_hold(job), cpu_seconds)
+    shutil.rmtree(directory)
+    wrong = what_is_wrong(job)
+    return Lap(job.records, seconds, not wrong, cpu_seconds, wrong)
 
 
-def outputs_hold(job: Job) -> bool:
-    """Check every position, every row's count, and the bits of some devices' rows against batch."""
+def what_is_wrong(job: Job) -> str:
+    """Check every position, every row's samples, and the bits of some devices' rows against batch; say what differs."""
     client = SqlClient(job.settings.require("sql_url"), "bench", pool_size=1)
     try:
-        ledger = (
-            "SELECT outcome, sum(upper(r) - lower(r))::int8 AS n FROM quality.ledger, unnest(positions) AS r GROUP BY 1"
-        )
-        if [(row["outcome"], row["n"]) for row in client.rows(ledger)] != [("stored", job.messages)]:
-            return False
-        last_us = START_US + job.blocks * BLOCK_US
-        final = (last_us - 500_000) // WINDOW_US - REACH_AFTER_US // WINDOW_US - START_US // WINDOW_US
-        counts = "SELECT count(*) AS n, sum(n_samples) AS samples FROM telemetry.window_features WHERE NOT provisional"
-        found = client.rows(counts)[0]
-        if (found["n"], found["samples"]) != (final * job.devices, final * job.devices * 100):
-            return False
-        return all(_rows_equal_batch(client, job, device, final) for device in range(0, job.devices, 25))
+        if (found := positions(client)) != job.expected.outcomes:
+            return f"the ledger has {found}, not {job.expected.outcomes}"
+        if (samples := final_samples(client)) != job.expected.samples:
+            return f"final rows hold {samples} samples, not {job.expected.samples}"
+        devices = range(0, job.shape.devices if job.expected.whole else 0, max(CHECKED_EVERY, job.shape.devices // 40))
+        different = [device for device in devices if not rows_equal_batch(client, job.shape, device)]
+        return f"rows of {len(different)} of {len(devices)} devices differ from batch's" if different else ""
     finally:
         client.close()
 
 
-def _rows_equal_batch(client: SqlClient, job: Job, device: int, final: int) -> bool:
-    samples = sample_blocks()
-    rows = decode(ACCELERATION, [payload(device, block, samples) for block in range(job.blocks)]).rows
+def positions(client: SqlClient) -> dict[str, int]:
+    """Count log positions by what became of them, as the ledger tells."""
+    ledger = """SELECT outcome, sum(upper(r) - lower(r))::int8 AS n FROM quality.ledger, unnest(positions) AS r
+                WHERE consumer = 'stream' GROUP BY 1"""
+    return {row["outcome"]: row["n"] for row in client.rows(ledger)}
+
+
+def final_samples(client: SqlClient) -> int:
+    """Sum the samples in final rows."""
+    query = "SELECT coalesce(sum(n_samples), 0)::int8 AS n FROM telemetry.window_features WHERE NOT provisional"
+    return int(client.rows(query)[0]["n"])
+
+
+def rows_equal_batch(client: SqlClient, shape: LogShape, device: int) -> bool:
+    """Compare a device's final rows with what batch computes from its messages, bit by bit."""
+    payloads = [shape.payload(device, block) for block in range(shape.blocks + 1)]
+    rows = decode(ACCELERATION, payloads).rows
     expected = compute_windows(
         samples_from_messages(pa.RecordBatch.from_arrays(rows.columns, rows.schema.names)).samples
     )
     names = ", ".join(column.name for column in FEATURE_COLUMNS)
-    query = (
-        f"SELECT {names} FROM telemetry.window_features WHERE device_id = %s AND NOT provisional ORDER BY window_start"
-    )
-    stored: list[dict[str, Any]] = client.rows(query, [f"bench-{device:05d}"])
-    first = client.rows("SELECT min(window_start) AS t FROM telemetry.window_features")[0]["t"]
-    return first == from_us(START_US) and all(
+    query = f"""SELECT window_start, {names} FROM telemetry.window_features
+                WHERE device_id = %s AND NOT provisional ORDER BY window_start"""
+    stored: list[dict[str, Any]] = client.rows(query, [device_id(device)])
+    final = shape.blocks // BLOCKS_PER_WINDOW
+    return [row["window_start"] for row in stored] == [from_us(int(at)) for at in expected.start_us[:final]] and all(
         np.array([np.nan if row[c.name] is None else row[c.name] for row in stored], c.dtype).tobytes()
         == expected[c.name][:final].astype(c.dtype).tobytes()
         for c in FEATURE_COLUMNS
     )
 
 
-def _empty_stores(job: Job) -> None:
-    client = SqlClient(job.settings.require("sql_url"), "bench", pool_size=1)
-    client.execute(
-        "TRUNCATE telemetry.window_features, telemetry.anomalies, quality.ledger, quality.gaps, quality.dirty_windows"
-    )
+def empty_stores(settings: Settings) -> None:
+    """Forget every row, position and newest value."""
+    client = SqlClient(settings.require("sql_url"), "bench", pool_size=1)
+    tables = "SELECT schemaname || '.' || tablename AS name FROM pg_tables WHERE schemaname IN ('telemetry', 'quality')"
+    names = ", ".join(sorted(row["name"] for row in client.rows(tables)))
+    client.execute(f"TRUNCATE {names} CASCADE")
     client.close()
-    redis.Redis.from_url(job.settings.require("redis_url")).flushall()
+    redis.Redis.from_url(settings.require("redis_url")).flushall()
+
+
+def with_epoch(job: Job, epoch_s: float) -> Job:
+    """Return the same job with another epoch."""
+    return replace(job, settings=job.settings.model_copy(update={"stream_epoch_s": epoch_s}))
