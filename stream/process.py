@@ -16,6 +16,7 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.run import cli_main
 
 from stream.dataflow import Sinks, build_flow
+from stream.journal import POINTER_FORMAT
 from stream.models import LiveModels, ModelFollower
 from stream.partition import PartitionRules
 from stream.sinks import HarvestSink, announcement_writer, dead_letter_writer, history_writer, latest_writer
@@ -91,7 +92,7 @@ def open_log(settings: Settings) -> LiveLog:
     admin = Admin(settings.require("kafka_url"), NAME)
     ensure_platform_topics(admin, settings)
     ids = {channel.topic: admin.topic_id(channel.topic) for channel in CHANNELS}
-    return LiveLog(settings.require("kafka_url"), ids, settings.topic_partitions)
+    return LiveLog(settings.require("kafka_url"), ids, settings.topic_partitions, settings.run_dir / "stream" / "state")
 
 
 def open_sinks(settings: Settings, waiting: Callable[[str], None]) -> Sinks:
@@ -116,7 +117,12 @@ def open_recovery(directory: Path, log: LiveLog) -> RecoveryConfig:
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
-    incarnation = {"topics": log.topic_ids, "partitions": log.partitions, "shards": RECOVERY_SHARDS}
+    incarnation = {
+        "format": POINTER_FORMAT,
+        "topics": log.topic_ids,
+        "partitions": log.partitions,
+        "shards": RECOVERY_SHARDS,
+    }
     store = directory / "recovery"
     if not store.exists():
         _log.info("no recovery store: reading the log from its beginning", directory=str(directory))
@@ -143,6 +149,10 @@ def _require_same(store: Path, incarnation: dict[str, Any]) -> None:
         msg = f"the recovery store in {store} is not whole ({shards} of {RECOVERY_SHARDS} shards); {remedy}"
         raise LogPositionError(msg)
     saved = json.loads(note.read_text())
+    if saved.get("format", 1) != incarnation["format"]:
+        msg = f"the recovery store in {store} was written by another version of the stream (format "
+        msg += f"{saved.get('format', 1)}, this one writes {incarnation['format']}); {remedy}"
+        raise LogPositionError(msg)
     if saved != incarnation:
         changed = [key for key in incarnation if saved.get(key) != incarnation[key]]
         msg = f"the recovery store in {store} belongs to another log ({', '.join(changed)} differ); {remedy}"

@@ -1,23 +1,26 @@
 """The source: one Bytewax partition per lane, carrying the state of everything downstream of it.
 
-A snapshot is the state's own bytes: topic ids, next offsets and all that was remembered at them. Nothing is exchanged
-between workers, and lanes are dealt out evenly to them.
+A snapshot points to the state's own bytes (`stream.journal`): topic ids, next offsets and all that was remembered at
+them. Nothing is exchanged between workers, and lanes are dealt out evenly to them.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 import prometheus_client
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
+from stream.journal import Journal
 from stream.lane import Lane, lane_at_the_beginning, part_name, part_number
 from stream.partition import Harvest, PartitionRules, Scoring
-from stream.state import LaneState, read_records, to_bytes
+from stream.state import LaneState
 from wearables_platform.clients.kafka import Fetch, PartitionReader, check_topic_id
 from wearables_platform.clients.log import EARLIEST
 from wearables_platform.domain.time_policy import EPOCH
@@ -31,18 +34,27 @@ _lag = prometheus_client.Gauge(
     "wearables_stream_lag_seconds", "Age of the newest record read; 0 at the log's end.", ["topic", "partition"]
 )
 _records = prometheus_client.Counter("wearables_stream_records", "Records read.", ["topic"])
-_snapshot_bytes = prometheus_client.Gauge("wearables_stream_snapshot_bytes", "Size of the last snapshot.", ["lane"])
+_snapshot_bytes = prometheus_client.Counter("wearables_stream_snapshot_bytes", "Bytes of state written.", ["lane"])
+_snapshot_seconds = prometheus_client.Histogram(
+    "wearables_stream_snapshot_seconds",
+    "Time to make a lane's changes durable, once an epoch.",
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3),
+)
 
 ClockUs = Callable[[], int]
 
 
 @dataclass(frozen=True)
 class LiveLog:
-    """The log to read: where it is, its topics with their ids, and how many partitions each has."""
+    """The log to read: where it is, its topics with their ids, how many partitions each has; and where state is saved.
+
+    Without a `state_dir` nothing is saved, and nothing can be resumed.
+    """
 
     kafka_url: str
     topic_ids: dict[str, str | None]
     partitions: int
+    state_dir: Path | None = None
 
 
 @dataclass
@@ -92,7 +104,9 @@ class LiveSource(FixedPartitionedSource[Harvest, bytes]):
             The snapshot belongs to another log, or the log no longer holds its position.
         """
         del step_id
-        state = self._state(part_number(for_part), resume_state)
+        number = part_number(for_part)
+        journal = Journal(self._log.state_dir, number) if self._log.state_dir is not None else None
+        state = self._state(number, journal, resume_state)
         resumed = resume_state is not None
         readers = {
             topic: PartitionReader(
@@ -101,12 +115,12 @@ class LiveSource(FixedPartitionedSource[Harvest, bytes]):
             for topic, one in state.partitions.items()
         }
         lane = Lane(state, self._rules, self._scoring)
-        return LivePart(readers, lane, self._control, stop_at_end=self._stop_at_end)
+        return LivePart(readers, lane, self._control, journal, stop_at_end=self._stop_at_end)
 
-    def _state(self, number: int, resume_state: bytes | None) -> LaneState:
-        if resume_state is None:
+    def _state(self, number: int, journal: Journal | None, resume_state: bytes | None) -> LaneState:
+        if resume_state is None or journal is None:
             return lane_at_the_beginning(number, self._log.topic_ids)
-        state = read_records([resume_state])
+        state = journal.load(resume_state)
         for topic, partition in state.partitions.items():
             check_topic_id(topic, partition.topic_id, self._log.topic_ids[topic])
         return state
@@ -116,9 +130,15 @@ class LivePart(StatefulSourcePartition[Harvest, bytes]):
     """Reads a lane's partitions and turns fetches into harvests."""
 
     def __init__(
-        self, readers: dict[str, PartitionReader], lane: Lane, control: Control, *, stop_at_end: bool = False
+        self,
+        readers: dict[str, PartitionReader],
+        lane: Lane,
+        control: Control,
+        journal: Journal | None,
+        *,
+        stop_at_end: bool = False,
     ) -> None:
-        self._readers, self._lane, self._control = readers, lane, control
+        self._readers, self._lane, self._control, self._journal = readers, lane, control, journal
         self._stop_at_end = stop_at_end
         self._at_end = dict.fromkeys(readers, False)
         self._next_awake: datetime | None = None
@@ -144,15 +164,21 @@ class LivePart(StatefulSourcePartition[Harvest, bytes]):
         return self._next_awake
 
     def snapshot(self) -> bytes:
-        """Return positions and state; they change together, in `next_batch` alone."""
-        raw = to_bytes(self._lane.state)
-        _snapshot_bytes.labels(self._number).set(len(raw))
-        return raw
+        """Save positions and state, which change together in `next_batch` alone, and return where they are."""
+        if self._journal is None:
+            return b""
+        begin = time.perf_counter()
+        pointer = self._journal.save(self._lane.state)
+        _snapshot_bytes.labels(self._number).inc(self._journal.written_bytes)
+        _snapshot_seconds.observe(time.perf_counter() - begin)
+        return pointer
 
     def close(self) -> None:
-        """Leave the brokers."""
+        """Leave the brokers, close the state's file."""
         for reader in self._readers.values():
             reader.close()
+        if self._journal is not None:
+            self._journal.close()
 
     def _fetches(self) -> list[Fetch]:
         """Return what has arrived, at most one fetch per topic."""

@@ -28,6 +28,7 @@ VERSION: Final = 2
 WHOLE: Final = 0
 CHANGES: Final = 1
 _PREFIX: Final = struct.Struct("<4sHHIQI")  # magic, version, kind, header bytes, body bytes, CRC-32 of header and body
+PREFIX_BYTES: Final = _PREFIX.size
 REBUILD: Final = "remove the stream's recovery directory to rebuild it from the log"
 
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
+import stream.journal
 import stream.partition
 import stream.sinks
-import stream.source
 from stream.partition import Partition, PartitionRules
 from stream.process import run
 from stream.source import wall_clock_us
@@ -37,10 +37,11 @@ POINTS: dict[str, tuple[Any, str, str]] = {
     "after_decode": (stream.partition, "decode_fetch", "after"),
     "before_history": (stream.sinks, "write_history", "before"),
     "in_history": (stream.sinks, "write_history", "after"),  # written, not committed
-    "after_history": (stream.sinks, "newest_updates", "before"),  # the next sink begins
+    "after_history": (stream.sinks.LatestWriter, "write", "before"),  # the next sink begins
     "after_latest": (stream.sinks.LatestWriter, "write", "after"),
-    "before_snapshot": (stream.source, "to_bytes", "before"),
-    "in_snapshot": (stream.source, "to_bytes", "after"),
+    "before_snapshot": (stream.journal, "write_record", "before"),
+    "in_snapshot": (stream.journal, "write_record", "after"),  # nothing on the disk yet
+    "after_state": (stream.journal.Journal, "save", "after"),  # on the disk, and the engine does not know yet
 }
 
 
