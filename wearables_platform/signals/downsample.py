@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from wearables_platform.signals.cleaning import CLIP_SHARE
 from wearables_platform.signals.decimate import block_mean, fir_decimate, fir_reach
 from wearables_platform.signals.glitches import MAD_TO_SIGMA
+from wearables_platform.signals.source_blocks import SourceFilter, scan_blocks
 
 Samples = NDArray[np.float32]
 
-PIECE_SAMPLES = 96_000
+PIECE_SAMPLES = 192_000
 """Samples (of all devices) reduced at a time, so that the temporary arrays stay in the cache."""
 
 
@@ -37,8 +38,8 @@ class DownsamplePlan:
         Output samples per block of (nearly) 100 ms.
     method : "mean" or "fir"
     k, n, floor_g :
-        Glitch filter at the source's rate: a plain Hampel identifier whose window (7 samples) is shorter than any
-        movement of 30 ms from 240 Hz up. Wider glitches show at the output's rate, and are removed there.
+        Glitch filter at the source's rate: a Hampel identifier whose window (7 samples of the block) is shorter than
+        any movement of 30 ms from 240 Hz up. Wider glitches show at the output's rate, and are removed there.
     range_g : float
         Range of the sensor; samples at `CLIP_SHARE` of it are counted as clipped.
     """
@@ -65,10 +66,15 @@ class DownsamplePlan:
 
     @property
     def reach(self) -> int:
-        """Source samples on either side of a block that decide its output."""
-        if not self.filters:
+        """Source samples on either side of a block that decide its output: none, or whole blocks for the FIR filter."""
+        if not self.filters or self.method == "mean":
             return 0
-        return self.k + (fir_reach(self.factor) * self.factor if self.method == "fir" else 0)
+        return -(-fir_reach(self.factor) // self.per_block) * self.block_samples
+
+    @property
+    def glitch_filter(self) -> SourceFilter | None:
+        """The filter at the source's rate, for sources that are reduced."""
+        return SourceFilter(self.k, self.n * MAD_TO_SIGMA, self.floor_g) if self.filters else None
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ class DownsampleState:
     ----------
     raw_g : (D, P, 3) float32
     lead : int
-        How many of them precede the next block: `reach`, fewer at the start of the recording.
+        How many of them precede the next block: `reach`, none at the start of the recording.
     """
 
     raw_g: Samples
@@ -186,7 +192,7 @@ def finish(the_plan: DownsamplePlan, state: DownsampleState) -> Blocks:
     usable = left // the_plan.factor * the_plan.factor
     if not usable:
         return _no_blocks(len(state.raw_g))
-    return _reduce(the_plan, state.raw_g, state.lead, usable)
+    return _reduce(the_plan, state.raw_g[:, : state.lead + usable], state.lead, usable)
 
 
 def downsample(the_plan: DownsamplePlan, accel_g: Samples) -> Blocks:
@@ -213,18 +219,16 @@ def _reduce(the_plan: DownsamplePlan, raw_g: Samples, lead: int, length: int) ->
 
 
 def _reduce_piece(the_plan: DownsamplePlan, raw_g: Samples, lead: int, length: int) -> Blocks:
-    inside = slice(lead, lead + length)
-    peak_raw_g = _block_peaks(raw_g[:, inside], the_plan.block_samples)
-    clipped = _count_clipped(raw_g[:, inside], peak_raw_g, the_plan)
+    """Reduce `length` samples after `lead` samples of context; both `raw_g` and they begin with a block."""
+    found = scan_blocks(raw_g, the_plan.block_samples, CLIP_SHARE * the_plan.range_g, the_plan.glitch_filter)
+    first = lead // the_plan.block_samples
+    inside = slice(first, first - (-length // the_plan.block_samples))
+    peak_raw_g, peak_g = found.peak_raw_g[:, inside], found.peak_g[:, inside]
+    glitches, clipped = found.glitches[:, inside], found.clipped[:, inside]
     if not the_plan.filters:
-        nothing = np.full_like(peak_raw_g, np.nan)
-        return Blocks(raw_g[:, inside].copy(), peak_raw_g, nothing, np.zeros_like(clipped), clipped)
-    cleaned_g, at = clean_source(raw_g, the_plan)
-    glitches = np.zeros_like(clipped)
-    within = (at[1] >= lead) & (at[1] < lead + length)
-    np.add.at(glitches, (at[0][within], (at[1][within] - lead) // the_plan.block_samples), 1)
-    peak_g = _peaks_after(cleaned_g[:, inside], peak_raw_g, glitches, the_plan.block_samples)
-    return Blocks(_resample(the_plan, cleaned_g, lead, length), peak_raw_g, peak_g, glitches, clipped)
+        accel_g = raw_g[:, lead : lead + length].copy()
+        return Blocks(accel_g, peak_raw_g, np.full_like(peak_raw_g, np.nan), glitches, clipped)
+    return Blocks(_resample(the_plan, found.accel_g, lead, length), peak_raw_g, peak_g, glitches, clipped)
 
 
 def _resample(the_plan: DownsamplePlan, cleaned_g: Samples, lead: int, length: int) -> Samples:
@@ -237,98 +241,3 @@ def _resample(the_plan: DownsamplePlan, cleaned_g: Samples, lead: int, length: i
     if before or after:
         held = np.pad(held, ((0, 0), (before, after), (0, 0)), mode="edge")
     return fir_decimate(held, the_plan.factor)
-
-
-def _block_peaks(accel_g: Samples, block_samples: int) -> Samples:
-    """Return the largest finite magnitude of each block; the last block may be shorter."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        squared = accel_g * accel_g
-        magnitude: Samples = squared[..., 0] + squared[..., 1]
-        magnitude += squared[..., 2]
-    top = _block_tops(magnitude, block_samples)
-    if not np.isfinite(top).all():
-        top = _block_tops(np.where(np.isfinite(magnitude), magnitude, np.float32(0.0)), block_samples)
-    return np.sqrt(top)
-
-
-def _peaks_after(cleaned_g: Samples, peak_raw_g: Samples, glitches: NDArray[np.int32], block_samples: int) -> Samples:
-    """Return the peaks after the glitch filter, looking again only into the blocks that it changed."""
-    peak_g = peak_raw_g.copy()
-    for device, block in np.argwhere(glitches > 0):
-        samples = cleaned_g[device : device + 1, block * block_samples : (block + 1) * block_samples]
-        peak_g[device, block] = _block_peaks(samples, block_samples)[0, 0]
-    return peak_g
-
-
-def _block_tops(values: Samples, block_samples: int) -> Samples:
-    whole = values.shape[1] // block_samples * block_samples
-    tops = [values[:, :whole].reshape(len(values), -1, block_samples).max(axis=2)]
-    if whole < values.shape[1]:
-        tops.append(values[:, whole:].max(axis=1)[:, None])
-    return np.concatenate(tops, axis=1)
-
-
-def _count_clipped(accel_g: Samples, peak_raw_g: Samples, the_plan: DownsamplePlan) -> NDArray[np.int32]:
-    """Count samples at the end of the range, looking only into blocks whose peak may hold one."""
-    clipped = np.zeros(peak_raw_g.shape, dtype=np.int32)
-    limit_g = CLIP_SHARE * the_plan.range_g
-    for device, block in np.argwhere(peak_raw_g >= limit_g):
-        samples = accel_g[device, block * the_plan.block_samples : (block + 1) * the_plan.block_samples]
-        clipped[device, block] = int((np.abs(samples) >= limit_g).any(axis=1).sum())
-    return clipped
-
-
-Positions = tuple[NDArray[np.intp], NDArray[np.intp]]
-
-
-def clean_source(raw_g: Samples, the_plan: DownsamplePlan) -> tuple[Samples, Positions]:
-    """Apply the Hampel identifier at the source's rate, and give values to samples that are not finite.
-
-    Parameters
-    ----------
-    raw_g : (D, T, 3) float32, g
-        Continued by reflection at both ends.
-
-    Returns
-    -------
-    cleaned_g : (D, T, 3) float32
-        `raw_g` itself where nothing was found.
-    at : (device, sample) positions of the samples of which an axis was replaced
-    """
-    at = _near_a_jump(raw_g, the_plan)
-    if not len(at[0]):
-        return raw_g, at
-    last = raw_g.shape[1] - 1
-    offset = at[1][:, None] + np.arange(-the_plan.k, the_plan.k + 1)
-    index = np.clip(np.where(offset > last, 2 * last - offset, np.abs(offset)), 0, last)
-    window = raw_g[at[0][:, None], index].astype(np.float64)
-    median = np.partition(window, the_plan.k, axis=1)[:, the_plan.k]
-    spread = np.partition(np.abs(window - median[:, None]), the_plan.k, axis=1)[:, the_plan.k]
-    limit = np.maximum(the_plan.n * MAD_TO_SIGMA * spread, the_plan.floor_g)
-    here = raw_g[at]
-    hit = ~(np.abs(here - median) <= limit)
-    replaced = hit.any(axis=1)
-    found = (at[0][replaced], at[1][replaced])
-    cleaned_g = raw_g.copy()
-    cleaned_g[found] = np.where(hit, median, here)[replaced]
-    return cleaned_g, found
-
-
-def _near_a_jump(raw_g: Samples, the_plan: DownsamplePlan) -> Positions:
-    """Return the samples that the identifier could flag; a cheap test that never misses one.
-
-    If all steps between neighbours within `reach` of a sample are at most floor / reach, then so many samples lie
-    within the floor of it that the median does too (k = 3: two on either side).
-    """
-    devices, size, _ = raw_g.shape
-    reach = (the_plan.k + 1) // 2
-    flat = raw_g.reshape(devices, size * 3)
-    change = flat[:, 3:] - flat[:, :-3]
-    np.abs(change, out=change)
-    jumps = np.flatnonzero(~(change <= np.float32(the_plan.floor_g / reach)))
-    if not len(jumps):
-        return jumps, jumps
-    device, place = np.divmod(jumps, change.shape[1])
-    sample = np.clip((place // 3)[:, None] + np.arange(1 - reach, reach + 1), 0, size - 1)
-    found_device, found_sample = np.divmod(np.unique(device[:, None] * size + sample), size)
-    return found_device, found_sample

@@ -166,7 +166,7 @@ def test_window_rows_equal_scikit_digital_health_to_1e_6(recording: Callable[[],
     accel_g = held.accel_g[: len(held.accel_g) // rate * rate].astype(np.float32).astype(np.float64)
     time_us = np.arange(len(accel_g)) * (1_000_000 // rate)
     rows = compute_windows(SampleTable.build(device=0, time_us=time_us, rate_hz=rate, accel_g=accel_g))
-    clean = (rows["flags"] & (QualityFlag.GLITCH | QualityFlag.STUCK)) == 0
+    clean = (rows["flags"].astype(np.int64) & int(QualityFlag.GLITCH | QualityFlag.STUCK)) == 0
     assert clean.mean() > 0.9
     epochs = accel_g.reshape(-1, rate, 3)
     gravity_g = np.repeat(np.median(epochs, axis=1), rate, axis=0)
