@@ -17,7 +17,7 @@ from stream.order import ClockStep, Gap, Late, Ordered, restore_order
 from stream.state import PartitionState, Pending
 from stream.windows import Derived, accept, close_idle, close_windows
 from wearables_platform.clients.kafka import Fetch
-from wearables_platform.clients.redis import LatestUpdate
+from wearables_platform.clients.latest import LatestBatch
 from wearables_platform.domain.channels import ACCELERATION, CHANNEL_BY_TOPIC
 from wearables_platform.signals.windows import WindowRows
 from wearables_platform.wire.codec import DEFAULT_MAX_PAYLOAD_BYTES
@@ -29,8 +29,6 @@ END_OF_LOG_MARGIN_US: Final = 2_000_000
 # So many messages are worth a flush on their own: catching up, rows leave often enough to bound memory. Each flush
 # computes again what it needs of the seconds before, so small flushes of many devices would be dear.
 FLUSH_MESSAGES: Final = 100_000
-# A fetch this large is from the past: nobody watches its curves.
-CATCHING_UP_MESSAGES: Final = 5_000
 
 
 class Scoring(Protocol):
@@ -57,7 +55,7 @@ class Harvest:
     partition: int
     topic_id: str | None
     dead_letters: tuple[DeadLetter, ...] = ()
-    latest: list[LatestUpdate] = field(default_factory=list)
+    latest: list[LatestBatch] = field(default_factory=list)
     rows: list[ScoredRows] = field(default_factory=list)
     ledger: dict[str, list[list[int]]] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
@@ -116,8 +114,7 @@ class Partition:
         self._record(outcomes, len(fetch))
         state.next_offset, state.log_us = next_offset, decoded.log_us
         self._since_flush += len(fetch)
-        traced = len(fetch) < CATCHING_UP_MESSAGES
-        latest = latest_of_messages(self.channel, decoded.messages, ordered.fresh, traced=traced)
+        latest = latest_of_messages(self.channel, decoded.messages, ordered.fresh)
         newest_us = int(fetch.append_us.max()) if len(fetch) else 0
         harvest = self._harvest(now_us, decoded.dead_letters, latest, newest_us)
         if self.channel is ACCELERATION:
@@ -174,7 +171,7 @@ class Partition:
         self,
         now_us: int,
         dead_letters: tuple[DeadLetter, ...],
-        latest: list[LatestUpdate],
+        latest: list[LatestBatch],
         newest_append_us: int,
         log_us: int = 0,
     ) -> Harvest:
@@ -188,7 +185,7 @@ class Partition:
         return replace(
             base,
             latest=latest
-            + [update for made in rows for update in latest_of_windows(made.derived, made.score, made.version)],
+            + [batch for made in rows for batch in latest_of_windows(made.derived, made.score, made.version)],
             rows=rows,
             ledger={outcome: merged(spans) for outcome, spans in pending.ledger.items()},
             gaps=[Gap(*row) for row in pending.gaps],

@@ -20,7 +20,7 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from stream import rows
 from stream.partition import Harvest
 from wearables_platform.clients.kafka import Producer, QueueFull
-from wearables_platform.clients.redis import LatestUpdate, LatestWriter
+from wearables_platform.clients.redis import LatestWriter
 from wearables_platform.clients.sql import AppendedRows, Connection, SqlClient, load_queries, upsert_columns
 from wearables_platform.clients.topics import dead_letter
 from wearables_platform.domain.channels import ANOMALIES_TOPIC
@@ -156,35 +156,18 @@ def latest_writer(redis_url: str, clock_us: Callable[[], int]) -> Write:
     client = LatestWriter(redis_url, "wearables-stream")
 
     def write(items: list[Harvest]) -> None:
-        updates = newest_updates([update for item in items for update in item.latest])
+        batches = [batch for item in items for batch in item.latest]
         counters: dict[str, int] = {}
         for item in items:
             counters |= item.counters
-        if updates or counters:
-            client.write(updates, counters)
         events = _events(items)
-        if events:
-            client.add_anomalies(events)
+        if batches or counters or events:
+            client.write(batches, counters, events)
         for item in items:
             if item.newest_append_us:
                 _visible_after.observe(max(0, clock_us() - item.newest_append_us) / 1e6)
 
     return write
-
-
-def newest_updates(updates: list[LatestUpdate]) -> list[LatestUpdate]:
-    """Keep one update per device and group: the newest, with all the trace points that led to it."""
-    newest: dict[tuple[str, str], LatestUpdate] = {}
-    for update in updates:
-        key = (update.device_id, update.group)
-        known = newest.get(key)
-        if known is None:
-            newest[key] = update
-            continue
-        best = max(known, update, key=lambda one: one.guard)
-        trace = [*known.trace, *update.trace]
-        newest[key] = LatestUpdate(best.device_id, best.group, best.guard_us, best.sequence, best.fields, trace)
-    return list(newest.values())
 
 
 def announcement_writer(kafka_url: str) -> Write:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import requests
 
-from wearables_platform.clients.redis import LatestUpdate, LatestWriter
+from wearables_platform.clients.redis import LatestWriter
 from wearables_platform_tests.api_world import TOKEN
+from wearables_platform_tests.latest_updates import LatestUpdate, write_updates
 
 START_TIMEOUT_S = 60.0
 PERIOD_S = 0.1
@@ -103,6 +104,6 @@ class Fleet:
             "time_us": now_us, "append_us": now_us, "sequence": self.sequence, "boot_id": "00000000000000ff",
             "x_g": 0.0, "y_g": 0.0, "z_g": vm_g, "vm_g": vm_g, "rate_hz": 100.0,
         }  # fmt: skip
-        points = [f"{now_us - 40_000 * back}:{vm_g - 0.01 * back:.4f}" for back in (1, 0)]
+        points = [(now_us - 40_000 * back, vm_g - 0.01 * back) for back in (1, 0)]
         updates = [LatestUpdate(name, "motion", now_us, self.sequence, fields, points) for name in self.device_ids]
-        self.writer.write(updates, {})
+        write_updates(self.writer, updates)

@@ -1,64 +1,68 @@
 """Redis: the newest values per device, recent anomalies, live counters.
 
-Whatever arrives twice or out of order leaves the same values: each group of fields of a device carries a guard, and a
-write with an older guard changes nothing. One call per device and flush, all in one round trip.
+Whatever arrives twice or out of order leaves the same values: each group of fields of a device is one value that begins
+with its guard, and a write with an older guard changes nothing. One round trip per flush, of one call per thousand
+devices.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
+from wearables_platform.clients.latest import TRACE_SPAN_US, LatestBatch, TraceChunk, newest_values
 from wearables_platform.errors import StoreRefused, StoreUnavailable
 
-DEVICES_KEY: Final = "devices"  # sorted set: device id by the guard time of its newest value, microseconds
+DEVICES_KEY: Final = "devices"  # sorted set: device id by the guard time of a recent value, microseconds
 ANOMALIES_KEY: Final = "anomalies:recent"  # stream, one JSON field "event"
 ANOMALIES_SEEN_KEY: Final = "anomalies:seen"  # sorted set of keys already in the stream
 MODEL_KEY: Final = "stream:model"  # hash: model name -> JSON of the version in force
 COUNTERS_KEY: Final = "stream:counters"  # hash: topic/partition/name -> count since the log's beginning
-TRACE_POINTS: Final = 250  # 10 s at 25 Hz
+WATCHED_KEY: Final = "traces:watched"  # sorted set: device id by when nobody looks at its trace any more, seconds
+WATCHED_S: Final = 30
+AS_BYTES: Final[Mapping[str, Any]] = {redis.client.NEVER_DECODE: []}  # packed values are no text as a whole
 MAX_ANOMALIES: Final = 1_000
-_CALLS_PER_ROUND_TRIP: Final = 1_000
+# Up to so many devices all have their traces kept; of a larger fleet those somebody looks at.
+TRACED_DEVICES: Final = 256
+_DEVICES_PER_CALL: Final = 1_000
 
-# KEYS: latest hash, trace list, devices. ARGV: device, group, guard text, guard us, number of fields and values, those,
-# then trace points. Guards are fixed-width text: numbers above 2^53 lose digits in Lua, text compares exactly.
+# KEYS: devices, then values. ARGV: length of what follows the device in a key, then the values. `latest:` is 7 long.
+# Ten hexadecimal digits of the guard are 17 s: so often a device's place among the newest is moved.
 _WRITE_LATEST: Final = """
-local known = redis.call('HGET', KEYS[1], ARGV[2] .. '_guard')
-local newer = not known or ARGV[3] > known
-local last = 5 + tonumber(ARGV[5])
-if newer then
-    local fields = {ARGV[2] .. '_guard', ARGV[3]}
-    for i = 6, last do fields[#fields + 1] = ARGV[i] end
-    redis.call('HSET', KEYS[1], unpack(fields))
-    redis.call('ZADD', KEYS[3], 'GT', ARGV[4], ARGV[1])
-end
-if #ARGV > last then
-    local until_us = tonumber(redis.call('HGET', KEYS[1], 'trace_until_us') or '0')
-    local newest = tonumber(string.match(ARGV[#ARGV], '^%d+'))
-    if newer and newest < until_us - 60000000 then
-        redis.call('DEL', KEYS[2])
-        until_us = 0
-    end
-    local points = {}
-    for i = last + 1, #ARGV do
-        if tonumber(string.match(ARGV[i], '^%d+')) > until_us then points[#points + 1] = ARGV[i] end
-    end
-    if #points > 0 then
-        redis.call('RPUSH', KEYS[2], unpack(points))
-        redis.call('LTRIM', KEYS[2], -tonumber('%TRACE%'), -1)
-        redis.call('HSET', KEYS[1], 'trace_until_us', string.match(points[#points], '^%d+'))
+local sub, known = string.sub, redis.call('MGET', unpack(KEYS, 2))
+local write, seen, n, m = {}, {}, 0, 0
+for i = 1, #known do
+    local old, new = known[i], ARGV[i + 1]
+    if not old or sub(new, 1, 32) > sub(old, 1, 32) then
+        write[n + 1], write[n + 2], n = KEYS[i + 1], new, n + 2
+        if not old or sub(new, 1, 10) ~= sub(old, 1, 10) then
+            seen[m + 1], seen[m + 2], m = tonumber(sub(new, 1, 16), 16), sub(KEYS[i + 1], 8, -1 - ARGV[1]), m + 2
+        end
     end
 end
-return newer and 1 or 0
-""".replace("%TRACE%", str(TRACE_POINTS))
-
+if n > 0 then redis.call('MSET', unpack(write)) end
+if m > 0 then redis.call('ZADD', KEYS[1], 'GT', unpack(seen)) end
+return n / 2
+"""
+# KEYS: traces. ARGV: per trace, the guard before which chunks are forgotten, and the chunk.
+_WRITE_TRACES: Final = """
+local sub = string.sub
+for i = 1, #KEYS do
+    local forget, chunk = ARGV[2 * i - 1], ARGV[2 * i]
+    local last = redis.call('LINDEX', KEYS[i], -1)
+    if not last or sub(chunk, 1, 16) > sub(last, 1, 16) then
+        redis.call('RPUSH', KEYS[i], chunk)
+        while sub(redis.call('LINDEX', KEYS[i], 0), 1, 16) < forget do redis.call('LPOP', KEYS[i]) end
+    end
+end
+"""
 # KEYS: stream, seen. ARGV: key of the event, its time, the event, how many to keep.
 _ADD_ANOMALY: Final = """
 if redis.call('ZADD', KEYS[2], 'NX', ARGV[2], ARGV[1]) == 0 then return 0 end
@@ -67,26 +71,14 @@ local extra = redis.call('ZCARD', KEYS[2]) - 4 * tonumber(ARGV[4])
 if extra > 0 then redis.call('ZREMRANGEBYRANK', KEYS[2], 0, extra - 1) end
 return 1
 """
-
-
-@dataclass(frozen=True)
-class LatestUpdate:
-    """New values of one group of one device's fields, and what decides whether they are newer.
-
-    `trace` holds points ``time_us:vm_g`` in time order; points not newer than the trace's end are left out.
-    """
-
-    device_id: str
-    group: str
-    guard_us: int
-    sequence: int
-    fields: Mapping[str, str | int | float]
-    trace: Sequence[str] = field(default=())
-
-    @property
-    def guard(self) -> str:
-        """The guard as text that sorts like (guard_us, sequence)."""
-        return f"{max(self.guard_us, 0):020d}:{self.sequence:020d}"
+# KEYS: watched, devices. Says how many devices there are, and which are looked at.
+_WATCHED: Final = """
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', redis.call('TIME')[1])
+return {redis.call('ZCARD', KEYS[2]), redis.call('ZRANGE', KEYS[1], 0, -1)}
+"""
+# KEYS: watched. ARGV: device, seconds.
+WATCH: Final = "return redis.call('ZADD', KEYS[1], redis.call('TIME')[1] + ARGV[2], ARGV[1])"
+_SCRIPTS: Final = (_WRITE_LATEST, _WRITE_TRACES, _ADD_ANOMALY, _WATCHED)
 
 
 class LatestWriter:
@@ -94,27 +86,39 @@ class LatestWriter:
 
     def __init__(self, url: str, client_name: str) -> None:
         self._redis = connect(url, client_name)
-        self._write = self._redis.register_script(_WRITE_LATEST)
-        self._announce = self._redis.register_script(_ADD_ANOMALY)
+        self._traced: frozenset[str] | None = None
 
-    def write(self, updates: Sequence[LatestUpdate], counters: Mapping[str, int]) -> None:
-        """Write what is newer than what is there, and the counters as they are."""
-        for begin in range(0, len(updates), _CALLS_PER_ROUND_TRIP):
-            with _translating(), self._redis.pipeline(transaction=False) as pipe:
-                for update in updates[begin : begin + _CALLS_PER_ROUND_TRIP]:
-                    self._write(keys=_keys(update.device_id), args=_arguments(update), client=pipe)
-                pipe.execute()
+    @property
+    def traced(self) -> frozenset[str] | None:
+        """The devices whose traces are wanted, as of the last write; None for all."""
+        return self._traced
+
+    def write(
+        self,
+        batches: Sequence[LatestBatch],
+        counters: Mapping[str, int],
+        events: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Write what is newer than what is there, the counters as they are, and events (by key) not seen before."""
+        calls: list[tuple[Any, ...]] = []
+        for group, values in newest_values(batches).items():
+            calls += _value_calls(group, values)
+        chunks = [chunk for batch in batches if batch.traces is not None for chunk in batch.traces(self._traced)]
+        calls += _trace_calls(chunks)
         if counters:
-            with _translating():
-                self._redis.hset(COUNTERS_KEY, mapping={name: str(count) for name, count in counters.items()})
+            calls.append(("HSET", COUNTERS_KEY, *(part for item in counters.items() for part in item)))
+        for key, event in (events or {}).items():
+            text = json.dumps(dict(event), sort_keys=True)
+            calls.append(
+                _call(_ADD_ANOMALY, [ANOMALIES_KEY, ANOMALIES_SEEN_KEY], [key, event["start_us"], text, MAX_ANOMALIES])
+            )
+        calls.append(_call(_WATCHED, [WATCHED_KEY, DEVICES_KEY], []))
+        devices, watched = self._call_all(calls)[-1]
+        self._traced = None if devices <= TRACED_DEVICES else frozenset(watched)
 
     def add_anomalies(self, events: Mapping[str, Mapping[str, Any]]) -> None:
         """Add events (key -> event with `start_us`) to the recent ones, each key once."""
-        with _translating(), self._redis.pipeline(transaction=False) as pipe:
-            for key, event in events.items():
-                arguments = [key, event["start_us"], json.dumps(dict(event), sort_keys=True), MAX_ANOMALIES]
-                self._announce(keys=[ANOMALIES_KEY, ANOMALIES_SEEN_KEY], args=arguments, client=pipe)
-            pipe.execute()
+        self.write((), {}, events)
 
     def set_model(self, name: str, version: Mapping[str, Any]) -> None:
         """Say which version of a model is in force."""
@@ -125,6 +129,55 @@ class LatestWriter:
         """Close the connections."""
         self._redis.close()
 
+    def _call_all(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Make all calls in one round trip; a server that does not know the scripts yet is taught them first."""
+        with _translating():
+            try:
+                return self._sent(calls)
+            except redis.exceptions.NoScriptError:
+                for script in _SCRIPTS:
+                    self._redis.script_load(script)
+                return self._sent(calls)
+
+    def _sent(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+        with self._redis.pipeline(transaction=False) as pipe:
+            for call in calls:
+                pipe.execute_command(*call)  # type: ignore[no-untyped-call]
+            return list(pipe.execute())
+
+
+def _call(script: str, keys: Sequence[str], arguments: Sequence[Any]) -> tuple[Any, ...]:
+    return ("EVALSHA", _SHA1[script], len(keys), *keys, *arguments)
+
+
+_SHA1: Final = {script: hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest() for script in _SCRIPTS}
+
+
+def _value_calls(group: str, values: Mapping[str, bytes]) -> Iterator[tuple[Any, ...]]:
+    keys, packed = [value_key(device_id, group) for device_id in values], list(values.values())
+    for begin in range(0, len(keys), _DEVICES_PER_CALL):
+        part = slice(begin, begin + _DEVICES_PER_CALL)
+        yield _call(_WRITE_LATEST, [DEVICES_KEY, *keys[part]], [len(group) + 1, *packed[part]])
+
+
+def _trace_calls(chunks: Sequence[TraceChunk]) -> Iterator[tuple[Any, ...]]:
+    for begin in range(0, len(chunks), _DEVICES_PER_CALL):
+        some = chunks[begin : begin + _DEVICES_PER_CALL]
+        packed = [(f"{max(0, chunk.guard_us - TRACE_SPAN_US):016x}", chunk.packed()) for chunk in some]
+        yield _call(
+            _WRITE_TRACES, [trace_key(chunk.device_id) for chunk in some], [part for pair in packed for part in pair]
+        )
+
+
+def value_key(device_id: str, group: str) -> str:
+    """Return the key of a device's newest values of one group."""
+    return f"latest:{device_id}:{group}"
+
+
+def trace_key(device_id: str) -> str:
+    """Return the key of a device's trace: a list of packed chunks."""
+    return f"trace:{device_id}:chunks"
+
 
 def connect(url: str, client_name: str) -> redis.Redis:
     """Open a connection pool; a broken connection is tried again three times within a second."""
@@ -132,15 +185,6 @@ def connect(url: str, client_name: str) -> redis.Redis:
     return redis.Redis.from_url(
         url, client_name=client_name, retry=retry, socket_timeout=10, socket_connect_timeout=5, decode_responses=True
     )
-
-
-def _keys(device_id: str) -> list[str]:
-    return [f"latest:{device_id}", f"trace:{device_id}", DEVICES_KEY]
-
-
-def _arguments(update: LatestUpdate) -> list[str | int | float]:
-    pairs: list[str | int | float] = [part for pair in update.fields.items() for part in pair]
-    return [update.device_id, update.group, update.guard, update.guard_us, len(pairs), *pairs, *update.trace]
 
 
 @contextmanager

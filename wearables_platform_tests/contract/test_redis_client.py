@@ -1,18 +1,21 @@
-"""What clients/redis.py promises, on a real Redis: newest wins whatever the order, repeats change nothing."""
+"""What clients/redis.py promises, on a real Redis: newest wins whatever the order, repeats change nothing (F29)."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wearables_platform.clients.redis import ANOMALIES_KEY, LatestUpdate, LatestWriter
+from wearables_platform.clients.latest import TRACE_POINTS, LatestBatch
+from wearables_platform.clients.redis import ANOMALIES_KEY, TRACED_DEVICES, LatestWriter, value_key
 from wearables_platform.clients.redis_reads import LatestReader
 from wearables_platform.errors import StoreUnavailable
+from wearables_platform_tests.latest_updates import LatestUpdate, write_updates
 from wearables_platform_tests.servers import StartServer
 
 pytestmark = [pytest.mark.contract, pytest.mark.redis]
@@ -32,6 +35,19 @@ def reader(redis_url: str) -> Iterator[LatestReader]:
     made.close()
 
 
+@pytest.fixture
+def own(start_server: StartServer) -> Iterator[redis.Redis]:
+    """A Redis of the test's own, to empty and to count on."""
+    client = redis.Redis.from_url(start_server("redis").url)
+    yield client
+    client.close()
+
+
+def url_of(client: redis.Redis) -> str:
+    known = client.connection_pool.connection_kwargs
+    return f"redis://:{known['password']}@{known['host']}:{known['port']}/0"
+
+
 def device() -> str:
     return f"watch-{uuid.uuid4().hex[:12]}"
 
@@ -40,38 +56,104 @@ def update(device_id: str, guard_us: int, sequence: int = 0, **fields: float) ->
     return LatestUpdate(device_id, "motion", guard_us, sequence, {"vm_g": 1.0, **fields})
 
 
-@given(order=st.permutations([(5, 0), (5, 2), (9, 1), (2**53 + 1, 0), (2**53 + 2, 0)]))
+def fleet(n: int, guard_us: int) -> LatestBatch:
+    ids = [f"many-{i}" for i in range(n)]
+    return LatestBatch("motion", ids, np.full(n, guard_us), np.zeros(n, np.int64), {"x_g": np.arange(n)})
+
+
+@given(order=st.permutations([(5, 0), (5, 2), (9, 1), (2**53 + 1, 0), (2**53 + 2, 0)]), cut=st.integers(0, 5))
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_newest_value_wins_in_any_order(
-    writer: LatestWriter, reader: LatestReader, order: list[tuple[int, int]]
+    writer: LatestWriter, reader: LatestReader, order: list[tuple[int, int]], cut: int
 ) -> None:
     device_id = device()
-    for guard_us, sequence in order:
-        writer.write([update(device_id, guard_us, sequence, marker=guard_us * 10 + sequence)], {})
+    updates = [update(device_id, guard_us, sequence, marker=guard_us * 10 + sequence) for guard_us, sequence in order]
+    write_updates(writer, updates[:cut])
+    write_updates(writer, updates[cut:])
     assert reader.latest([device_id])[0]["marker"] == str((2**53 + 2) * 10)
 
 
 def test_groups_are_guarded_each_by_itself(writer: LatestWriter, reader: LatestReader) -> None:
     device_id = device()
-    writer.write([update(device_id, 100, x_g=1.0), LatestUpdate(device_id, "heart_rate", 5, 0, {"hr_bpm": 60.0})], {})
-    writer.write([update(device_id, 90, x_g=2.0), LatestUpdate(device_id, "heart_rate", 6, 0, {"hr_bpm": 61.0})], {})
+    for guard_us, hr_guard_us, x_g, hr_bpm in ((100, 5, 1.0, 60.0), (90, 6, 2.0, 61.0)):
+        heart = LatestUpdate(device_id, "heart_rate", hr_guard_us, 0, {"hr_bpm": hr_bpm})
+        write_updates(writer, [update(device_id, guard_us, x_g=x_g), heart])
     found = reader.latest([device_id])[0]
     assert (found["x_g"], found["hr_bpm"]) == ("1.0", "61.0")
 
 
+def test_values_come_back_as_they_were(writer: LatestWriter, reader: LatestReader) -> None:
+    ids = [device(), device()]
+    texts = ['a "quoted"\\ text\n', None]
+    fields = {
+        "text": texts, "x_g": np.array([np.float32(0.1), np.nan]), "worn": np.array([True, False]),
+        "n": np.array([2**53 + 1, -1]), "whole": np.array([60.0, 1e-300]),
+    }  # fmt: skip
+    writer.write([LatestBatch("status", ids, np.array([1, 1]), np.array([0, 0]), fields)], {})
+    first, second = reader.latest(ids)
+    assert first == {"text": texts[0], "x_g": first["x_g"], "worn": "1", "n": str(2**53 + 1), "whole": first["whole"]}
+    assert (np.float32(first["x_g"]), float(first["whole"]), float(second["whole"])) == (np.float32(0.1), 60.0, 1e-300)
+    assert (second["text"], second["x_g"], second["worn"], second["n"]) == ("", "nan", "0", "-1")
+
+
+def test_a_group_nobody_reads_is_refused() -> None:
+    with pytest.raises(ValueError, match="mood"):
+        LatestBatch("mood", ["d"], np.array([1]), np.array([0]), {})
+
+
 def test_a_trace_grows_once_whatever_is_repeated(writer: LatestWriter, reader: LatestReader) -> None:
     device_id = device()
-    first = LatestUpdate(device_id, "motion", 30, 0, {}, ["10:1.0", "20:1.1", "30:1.2"])
-    second = LatestUpdate(device_id, "motion", 50, 1, {}, ["40:1.3", "50:1.4"])
-    writer.write([first, second], {})
-    writer.write([first, second], {})
+    first = LatestUpdate(device_id, "motion", 30, 0, {}, [(10, 1.0), (20, 1.1), (30, 1.2)])
+    second = LatestUpdate(device_id, "motion", 50, 1, {}, [(30, 1.2), (40, 1.3), (50, 1.4)])
+    for _ in range(2):
+        write_updates(writer, [first, second])
     assert reader.trace(device_id, 0) == [(10, 1.0), (20, 1.1), (30, 1.2), (40, 1.3), (50, 1.4)]
+    assert reader.trace(device_id, 40) == [(50, 1.4)]
 
 
-def test_a_trace_is_bounded(writer: LatestWriter, reader: LatestReader) -> None:
+def test_a_trace_is_bounded_in_points_and_time(writer: LatestWriter, reader: LatestReader, redis_url: str) -> None:
     device_id = device()
-    writer.write([LatestUpdate(device_id, "motion", 9, 0, {}, [f"{t}:1.0" for t in range(1, 1_000)])], {})
-    assert len(reader.trace(device_id, 0)) == 250
+    write_updates(writer, [LatestUpdate(device_id, "motion", 999, 0, {}, [(t, 1.0) for t in range(1, 1_000)])])
+    assert [t for t, _ in reader.trace(device_id, 0)] == list(range(1_000 - TRACE_POINTS, 1_000))
+    for second in range(1, 40):
+        at_us = second * 1_000_000
+        write_updates(writer, [LatestUpdate(device_id, "motion", at_us, second, {}, [(at_us, 1.0)])])
+    assert redis.Redis.from_url(redis_url).llen(f"trace:{device_id}:chunks") == 11
+
+
+def test_a_trace_begins_anew_where_a_clock_was_set_back(writer: LatestWriter, reader: LatestReader) -> None:
+    device_id = device()
+    ahead = LatestUpdate(device_id, "motion", 100, 0, {}, [(3_600_000_000, 1.0)])
+    right = LatestUpdate(device_id, "motion", 200, 1, {}, [(200, 1.5)])
+    write_updates(writer, [ahead])
+    write_updates(writer, [right])
+    assert reader.trace(device_id, 0) == [(200, 1.5)]
+
+
+def test_of_a_large_fleet_the_traces_somebody_looks_at_are_kept(own: redis.Redis) -> None:
+    writer, reader = LatestWriter(url_of(own), "test"), LatestReader(url_of(own), "test")
+    writer.write([fleet(TRACED_DEVICES, 1)], {})
+    assert writer.traced is None
+    writer.write([fleet(TRACED_DEVICES + 1, 2)], {})
+    assert writer.traced == frozenset()
+    assert reader.trace("many-7", 0) == []
+    writer.write([], {"a/0/read": 1})
+    assert writer.traced == {"many-7"}
+    write_updates(writer, [LatestUpdate(f"many-{i}", "motion", 9, 0, {}, [(9, 1.0)]) for i in (6, 7)])
+    assert own.keys("trace:*:chunks") == [b"trace:many-7:chunks"]
+    assert reader.trace("many-7", 0) == [(9, 1.0)]
+
+
+def test_a_flush_is_one_round_trip_with_one_call_per_thousand_devices(own: redis.Redis) -> None:
+    writer = LatestWriter(url_of(own), "test")
+    writer.write([fleet(1, 1)], {})  # teaches the server the scripts
+    before = own.info("commandstats")
+    writer.write([fleet(2_500, guard_us) for guard_us in (5, 9, 7)], {"a/0/read": 3}, {"k": {"start_us": 1}})
+    after = own.info("commandstats")
+    calls = {name: entry["calls"] - before.get(name, {"calls": 0})["calls"] for name, entry in after.items()}
+    assert (calls["cmdstat_evalsha"], calls["cmdstat_hset"]) == (5, 1)  # values, an event, what is watched; counters
+    assert (calls["cmdstat_mget"], calls["cmdstat_mset"], calls.get("cmdstat_script|load", 0)) == (3, 3, 0)
+    assert own.zcard("devices") == 2_500
 
 
 def test_an_anomaly_is_added_once(writer: LatestWriter, redis_url: str) -> None:
@@ -82,21 +164,25 @@ def test_an_anomaly_is_added_once(writer: LatestWriter, redis_url: str) -> None:
     assert [fields["key"] for _, fields in found].count(key) == 1
 
 
-def test_latest_is_rebuilt_after_redis_restarts_empty(start_server: StartServer) -> None:
-    server = start_server("redis")
-    writer, reader = LatestWriter(server.url, "test"), LatestReader(server.url, "test")
+def test_latest_is_rebuilt_after_redis_restarts_empty_or_evicts_and_never_goes_back(own: redis.Redis) -> None:
+    writer, reader = LatestWriter(url_of(own), "test"), LatestReader(url_of(own), "test")
     device_id = device()
-    writer.write([update(device_id, 1)], {"a/0/read": 3})
-    redis.Redis.from_url(server.url).execute_command("SCRIPT", "FLUSH")
-    redis.Redis.from_url(server.url).flushall()
-    writer.write([update(device_id, 2, x_g=7.0)], {"a/0/read": 4})
-    assert reader.latest([device_id])[0]["x_g"] == "7.0"
+    write_updates(writer, [update(device_id, 5, x_g=5.0)], {"a/0/read": 3})
+    own.execute_command("SCRIPT", "FLUSH")
+    own.flushall()
+    write_updates(writer, [update(device_id, 6, x_g=6.0)], {"a/0/read": 4})
+    assert (reader.latest([device_id])[0]["x_g"], reader.newest_devices(9)) == ("6.0", [device_id])
     assert reader.counters() == {"a/0/read": 4}
+    own.delete(value_key(device_id, "motion"))  # what eviction does
+    for guard_us in (7, 4, 6):
+        write_updates(writer, [update(device_id, guard_us, x_g=float(guard_us))])
+    assert reader.latest([device_id])[0]["x_g"] == "7.0"
 
 
-def test_a_redis_that_is_gone_is_unavailable(start_server: StartServer) -> None:
+def test_a_redis_that_is_gone_is_unavailable_and_one_that_is_back_is_used_again(start_server: StartServer) -> None:
     server = start_server("redis")
     writer = LatestWriter(server.url, "test")
+    write_updates(writer, [update("d", 1)])
     server.stop()
     with pytest.raises(StoreUnavailable):
-        writer.write([update(device(), 1)], {})
+        write_updates(writer, [update("d", 2)])

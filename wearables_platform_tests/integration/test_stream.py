@@ -89,7 +89,7 @@ def test_what_devices_say_is_shown_stored_and_announced(rig: StreamRig) -> None:
     shown = LatestReader(rig.redis_url, "test").latest(["watch-1"])[0]
     assert (shown["sequence"], shown["boot_id"]) == ("149", boot_text(5))
     assert shown["time_us"] == str(START_US + 149 * 100_000 + 90_000)
-    assert (shown["hr_bpm"], shown["steps"]) == ("61.0", "12")
+    assert (float(shown["hr_bpm"]), shown["steps"]) == (61.0, "12")
     assert "battery_percent" in shown
     assert shown["window_start_us"] == str(START_US + 14_000_000)
 

@@ -7,9 +7,10 @@ from statistics import fmean
 
 import pytest
 
-from wearables_platform.clients.redis import LatestUpdate, LatestWriter
+from wearables_platform.clients.redis import LatestWriter
 from wearables_platform.domain.time_policy import to_us
 from wearables_platform_tests.api_world import NOW, Caller, World
+from wearables_platform_tests.latest_updates import LatestUpdate, write_updates
 
 pytestmark = [pytest.mark.sql, pytest.mark.redis, pytest.mark.integration]
 
@@ -189,7 +190,7 @@ def _motion(device_id: str, time_us: int, append_us: int) -> LatestUpdate:
         "time_us": time_us, "append_us": append_us, "sequence": 7, "boot_id": "00000000000000ff",
         "x_g": 0.0, "y_g": 0.6, "z_g": 0.8, "vm_g": 1.0, "rate_hz": 100.0,
     }  # fmt: skip
-    return LatestUpdate(device_id, "motion", time_us, 7, fields, [f"{time_us}:1.0000"])
+    return LatestUpdate(device_id, "motion", time_us, 7, fields, [(time_us, 1.0)])
 
 
 def test_latest_values_say_whether_they_are_of_now(caller: Caller, world: World, live: LatestWriter) -> None:
@@ -198,7 +199,7 @@ def test_latest_values_say_whether_they_are_of_now(caller: Caller, world: World,
     ages_s = {"fresh": (1, 1), "uploads": (7200, 1), "gone": (7200, 3600)}
     for person, (event_s, append_s) in ages_s.items():
         device_id = world.person(person, "sleep")
-        live.write([_motion(device_id, now_us - event_s * 1_000_000, now_us - append_s * 1_000_000)], {})
+        write_updates(live, [_motion(device_id, now_us - event_s * 1_000_000, now_us - append_s * 1_000_000)])
     world.person("unseen", "sleep")
     found = {name: caller.json(f"/v1/devices/{name}-watch/latest") for name in (*ages_s, "unseen")}
     assert {name: (reply["freshness"], reply["stale"]) for name, reply in found.items()} == {
@@ -223,7 +224,7 @@ def test_readings_without_motion_are_live_while_they_come(caller: Caller, world:
     world.study("sleep")
     device_id = world.person("heart", "sleep")
     time_us = to_us(NOW) - 2_000_000
-    live.write([LatestUpdate(device_id, "heart_rate", time_us, 1, {"hr_bpm": 61.5, "hr_time_us": time_us})], {})
+    write_updates(live, [LatestUpdate(device_id, "heart_rate", time_us, 1, {"hr_bpm": 61.5, "hr_time_us": time_us})])
     reply = caller.json(f"/v1/devices/{device_id}/latest")
     assert (reply["freshness"], reply["heart_rate_bpm"], reply["vm_g"]) == ("live", 61.5, None)
     assert reply["event_time"] == "2026-03-31T11:59:58Z"

@@ -16,12 +16,13 @@ import requests
 from wearables_platform.api.latest import FleetView
 from wearables_platform.api.live import FLEET_EVERY_TICKS, MAX_STREAMS, PLATFORM_EVERY_TICKS, LiveStream
 from wearables_platform.api.services import EXTENSION, Services
-from wearables_platform.clients.redis import LatestUpdate, LatestWriter
+from wearables_platform.clients.redis import LatestWriter
 from wearables_platform.clients.redis_reads import LatestReader
 from wearables_platform.domain.time_policy import to_us
 from wearables_platform.local.ports import free_ports
 from wearables_platform_tests.api_process import ApiProcess
 from wearables_platform_tests.api_world import NOW, TOKEN, Caller, World
+from wearables_platform_tests.latest_updates import LatestUpdate, write_updates
 from wearables_platform_tests.servers import StartServer
 
 pytestmark = [pytest.mark.redis, pytest.mark.integration]
@@ -55,10 +56,13 @@ class Reader:
         return self.until("fleet")[1]
 
 
+# A device's place among the newest is moved when its guard's upper digits change: every 17 s.
+REORDERED_AFTER_US = 17_000_000
+
+
 def _moved(writer: LatestWriter, device_id: str, time_us: int, *points: tuple[int, float]) -> None:
     fields = {"time_us": time_us, "append_us": time_us, "sequence": time_us, "vm_g": 1.0}
-    texts = [f"{at}:{vm:.4f}" for at, vm in points]
-    writer.write([LatestUpdate(device_id, "motion", time_us, time_us, fields, texts)], {})
+    write_updates(writer, [LatestUpdate(device_id, "motion", time_us, time_us, fields, points)])
 
 
 def test_a_stream_begins_with_the_whole_fleet_and_then_sends_what_changed(live: LatestWriter, live_url: str) -> None:
@@ -85,7 +89,7 @@ def test_only_the_devices_seen_last_are_sent_and_those_that_drop_out_are_named(
     live: LatestWriter, live_url: str
 ) -> None:
     for n in range(3):
-        _moved(live, f"d{n}", NOW_US - 10 + n)
+        _moved(live, f"d{n}", NOW_US - (3 - n) * REORDERED_AFTER_US)
     reader = Reader(live_url, limit=2)
     first = reader.fleet()
     assert ([row["device_id"] for row in first["changed"]], first["total"]) == (["d2", "d1"], 3)

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from wearables_platform.api.app import create_app
-from wearables_platform.clients.redis import LatestUpdate, LatestWriter
+from wearables_platform.clients.redis import LatestWriter
 from wearables_platform.clients.redis_reads import LatestReader
 from wearables_platform.domain.time_policy import to_us
 from wearables_platform.errors import ConfigError
 from wearables_platform.local.ports import free_ports
 from wearables_platform.settings import Settings
 from wearables_platform_tests.api_world import LONDON_TOKEN, NOW, TOKEN, Caller, World
+from wearables_platform_tests.latest_updates import LatestUpdate, write_updates
 
 pytestmark = [pytest.mark.sql, pytest.mark.redis, pytest.mark.integration]
 
@@ -145,7 +146,9 @@ def test_whoever_may_see_one_study_sees_nothing_of_another(caller: Caller, world
         for n in range(5):
             device_id = world.person(f"{study}-{n}", study)
             world.heart_rates(device_id, [(START, 60.0 if study == "london" else 100.0)])
-            live.write([LatestUpdate(device_id, "motion", now_us, n, {"time_us": now_us, "append_us": now_us})], {})
+            write_updates(
+                live, [LatestUpdate(device_id, "motion", now_us, n, {"time_us": now_us, "append_us": now_us})]
+            )
             live.add_anomalies({f"{device_id}:spike": {"device_id": device_id, "kind": "spike", "start_us": now_us}})
     londoner = Caller(caller.client, LONDON_TOKEN)
     mine = [f"london-{n}-watch" for n in range(5)]

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from wearables_platform.clients.redis import LatestUpdate, LatestWriter
+from wearables_platform.clients.redis import LatestWriter
 from wearables_platform.local.ports import free_ports
 from wearables_platform_tests.api_process import ApiProcess, Fleet
 from wearables_platform_tests.api_world import TOKEN, World
+from wearables_platform_tests.latest_updates import LatestUpdate, write_updates
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -86,7 +87,7 @@ def fleet(world: World, live: LatestWriter) -> Iterator[Fleet]:
     names = [world.person(name, "sleep") for name in ("ada", "ben", "cleo")]
     gone_us = int(time.time() * 1e6) - 3_600_000_000
     fields = {"time_us": gone_us, "append_us": gone_us, "sequence": 1, "vm_g": 1.25}
-    live.write([LatestUpdate(world.person("gone", "sleep"), "motion", gone_us, 1, fields)], {})
+    write_updates(live, [LatestUpdate(world.person("gone", "sleep"), "motion", gone_us, 1, fields)])
     sending = Fleet(live, names)
     thread = threading.Thread(target=sending.run)
     thread.start()
