@@ -12,9 +12,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.run import cli_main
 
+from stream.cluster import Place, is_parent, run_processes
 from stream.dataflow import Sinks, build_flow
 from stream.journal import POINTER_FORMAT
 from stream.models import LiveModels, ModelFollower
@@ -49,9 +51,13 @@ def run(settings: Settings) -> None:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
+    if is_parent(settings):
+        open_recovery(settings.run_dir / "stream", open_log(settings))  # made once, before anyone looks for it
+        run_processes(settings, stopping)
+        return
     health = Health(NAME)
     with ExitStack() as opened:
-        if settings.stream_health_port is not None:
+        if settings.stream_health_port is not None and not settings.stream_process_index:
             opened.enter_context(HealthServer(health, settings.bind_host, settings.stream_health_port))
         stream_until(settings, stopping, health)
     _log.info("stopped")
@@ -72,10 +78,21 @@ def stream_until(settings: Settings, stopping: threading.Event, health: Health) 
         source = LiveSource(log, rules_of(settings), models, Control(stopping, turn, wall_clock_us))
         flow = build_flow(source, open_sinks(settings, health.not_ready))
         _log.info("streaming", partitions=log.partitions, topics=list(log.topic_ids))
-        epoch = timedelta(seconds=settings.stream_epoch_s)
-        cli_main(flow, epoch_interval=epoch, recovery_config=recovery)  # type: ignore[no-untyped-call]
+        run_flow(flow, Place.of(settings), timedelta(seconds=settings.stream_epoch_s), recovery)
     finally:
         follower.stop()
+
+
+def run_flow(flow: Dataflow, place: Place, epoch: timedelta, recovery: RecoveryConfig | None) -> None:
+    """Run the dataflow in this process's place, to its end."""
+    cli_main(  # type: ignore[no-untyped-call]
+        flow,
+        workers_per_process=place.workers,
+        process_id=place.index,
+        addresses=list(place.addresses) or None,
+        epoch_interval=epoch,
+        recovery_config=recovery,
+    )
 
 
 def rules_of(settings: Settings) -> PartitionRules:

@@ -75,6 +75,16 @@ class Settings(BaseSettings):
         5.0, gt=0, description="Log time after which an idle device's open windows become provisional rows."
     )
     stream_epoch_s: float = Field(1.0, gt=0, description="How often the stream snapshots its state and position.")
+    stream_workers: int = Field(1, ge=1, le=64, description="Worker threads of each stream process.")
+    stream_processes: int = Field(
+        1, ge=1, le=64, description="Stream processes that `wearables run stream` starts on this machine."
+    )
+    stream_addresses: str | None = Field(
+        None, description="host:port of every stream process, comma-separated; unset takes free ports on loopback."
+    )
+    stream_process_index: int | None = Field(
+        None, ge=0, description="Which of these this process is; unset in the process that starts the others."
+    )
     archive_retention_days: int = Field(
         730, ge=1, description="Archived messages expire this long after they were received."
     )

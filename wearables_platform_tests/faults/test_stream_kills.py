@@ -110,6 +110,23 @@ def test_without_its_recovery_store_the_stream_reads_again_and_changes_nothing(r
     assert_stores_become_as_undisturbed(rig, len(records) + len(more))
 
 
+def test_any_number_of_workers_and_processes_goes_on_where_another_stopped(rig: StreamRig) -> None:
+    """F10: each time after a clean stop, and once after a kill."""
+    records = faulty_log(11)
+    pieces = np.array_split(np.arange(len(records)), 5)
+    sizes = [{}, {"STREAM_WORKERS": "2"}, {}, {"STREAM_PROCESSES": "2"}, {}]
+    sent = 0
+    for piece, size in zip(pieces, sizes, strict=True):
+        rig.extra = size
+        rig.send([records[i] for i in piece])
+        sent += len(piece)
+        rig.start()
+        rig.wait_until(lambda expected=sent: rig.positions_read() == expected)
+        if size is not sizes[-1]:
+            assert rig.stop() == 0
+    assert_stores_become_as_undisturbed(rig, len(records))
+
+
 def test_another_log_under_the_same_names_is_refused_with_one_line(rig: StreamRig, start_server: StartServer) -> None:
     rig.send(records := faulty_log(12, devices=1))
     rig.start()
