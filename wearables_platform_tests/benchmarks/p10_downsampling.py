@@ -2,8 +2,9 @@
 
 Run with `python -m wearables_platform_tests.benchmarks.p10_downsampling [--rounds 5] [--seconds 10] [--json]`.
 P10a is the bare anti-alias filter, P10b the same through the whole kernel: glitches, peaks, counts; once at one glitch
-a second, once at ten. The block mean, the thin client's default, stands beside them. Sides alternate within a round; every round checks the outputs'
-sums, the planted glitches' count and the alias of a tone, and a round that fails has no speed.
+a second, once at ten. The block mean, the thin client's default, stands beside them. Sides alternate within a round;
+every round checks the outputs' sums, the planted glitches' count and the alias of a tone, and a round that fails has
+no speed.
 """
 
 from __future__ import annotations
