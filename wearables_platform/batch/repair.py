@@ -234,10 +234,29 @@ def _supersede(
         strict=True,
     )
     upsert(connection, _SUPERSEDED, rows)
-    short = table.name.rpartition(".")[2]
-    getattr(_queries, f"keep_{short}")(connection, load_id=load.load_id, superseded_at=load.at)
-    getattr(_queries, f"remove_{short}")(connection, load_id=load.load_id)
+    keep, remove = _moving_statements(connection, table)
+    connection.execute(keep, {"load_id": load.load_id, "superseded_at": load.at})
+    connection.execute(remove, {"load_id": load.load_id})
     _queries.forget_superseded(connection, load_id=load.load_id)
+
+
+def _moving_statements(connection: Connection, table: DerivedTable) -> tuple[str, str]:
+    """Return the statements that copy the named rows to the history, and delete them: of every column there is.
+
+    A row whose revision has changed since it was compared is left alone, and compared again by the next run.
+    """
+    schema, _, short = table.name.partition(".")
+    found = _queries.find_columns(connection, table_schema=schema, table_name=short)
+    names = [name for (name,) in found]
+    same = " AND ".join(f"t.{name} = s.{name}" for name in ("device_id", *table.keys, "revision"))
+    scope = f"s.load_id = %(load_id)s AND {same} AND {table.only}"
+    columns = ", ".join(names)
+    keep = (
+        f"INSERT INTO {table.name}_history ({columns}, superseded_at, superseded_because)"
+        f" SELECT {', '.join(f't.{name}' for name in names)}, %(superseded_at)s, s.because"
+        f" FROM {table.name} t, staging.superseded s WHERE {scope} ON CONFLICT DO NOTHING"
+    )
+    return keep, f"DELETE FROM {table.name} t USING staging.superseded s WHERE {scope}"
 
 
 def _put(

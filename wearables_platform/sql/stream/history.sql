@@ -32,13 +32,19 @@ SELECT * FROM unnest(CAST(:device_ids AS text[]), CAST(:starts AS timestamptz[])
                      CAST(:message_ids AS text[]), CAST(:noticed AS timestamptz[]))
 ON CONFLICT (device_id, window_start, cause, message_id) DO NOTHING;
 
+-- name: mark_dirty_minutes(device_ids, starts, noticed)!
+-- Minutes of which something was said after the rules had judged them.
+INSERT INTO quality.dirty_minutes (device_id, minute_start, noticed_append_time)
+SELECT * FROM unnest(CAST(:device_ids AS text[]), CAST(:starts AS timestamptz[]), CAST(:noticed AS timestamptz[]))
+ON CONFLICT (device_id, minute_start) DO NOTHING;
+
 -- name: withdraw_provisional_anomalies(device_ids, froms, untils)!
--- Remove the provisional events of spans whose rows are made anew; what is still true is written again.
+-- Remove the provisional spikes of spans whose rows are made anew; what is still true is written again.
 DELETE FROM telemetry.anomalies a
 USING unnest(CAST(:device_ids AS text[]), CAST(:froms AS timestamptz[]), CAST(:untils AS timestamptz[]))
     AS span (device_id, from_time, until_time)
 WHERE a.device_id = span.device_id AND a.window_start >= span.from_time AND a.window_start < span.until_time
-  AND a.provisional AND a.origin = 'stream';
+  AND a.kind = 'spike' AND a.provisional AND a.origin = 'stream';
 
 -- name: ensure_months(qualified, first_day, last_day)
 -- Make the monthly partitions of a time series exist (no-op on TimescaleDB).
