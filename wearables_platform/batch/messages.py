@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-import zlib
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wearables_platform.clients.lake import Lake, Manifest
+from wearables_platform.batch.external_sort import ExternalSort, external_sort
+from wearables_platform.clients.lake import Lake, Manifest, PartitionWriter
+from wearables_platform.clients.manifest import bucket_of
 from wearables_platform.clients.mongo import Document, DocumentStore
 from wearables_platform.domain.channels import Channel
 from wearables_platform.domain.time_policy import QUARANTINE_PARTITION
+from wearables_platform.wire.lake_schemas import QUARANTINE_DATASET
 from wearables_platform.wire.raw_messages import (
     DOCUMENT_FIELDS,
+    LAKE_ORDER,
     RAW_SCHEMA_VERSION,
     TIME_SPAN,
     raw_dataset,
     raw_rows,
-    sorted_messages,
 )
 
-# A file's worth of messages: about 60 MB of 100 ms blocks in memory, and what one query for several small days returns.
+# What one query for several small days returns, and from what number on a day is cut by device.
 MESSAGES_PER_FILE = 50_000
 MAX_BUCKETS = 64
 DOCUMENTS_PER_BATCH = 2_000
+ARCHIVE, LAKE = 0, 1
 
-QUARANTINE_DATASET = "raw/quarantine"
 _QUARANTINE_SCHEMA = pa.schema(
     [
         pa.field("position", pa.string(), nullable=False),
@@ -86,22 +88,23 @@ def export_days(
         Per log partition, the position the archive had committed before this call: everything below it is read here.
         It is written into the manifest, so that a later step knows whether the stream was ahead.
     """
-    editions = {day: lake.edition(raw_dataset(channel), day) for day in days}
+    dataset = raw_dataset(channel)
+    editions = {day: lake.edition(dataset, day) for day in days}
     counts = {found.day: found.messages for found in archived_days(archive, channel, min(days), max(days))}
-    tables: dict[str, list[pa.Table]] = {day: [] for day in days}
+    committed_text = {str(partition): position for partition, position in sorted((committed or {}).items())}
     manifests: dict[str, Manifest] = {}
     for group in reading_groups({day: counts.get(day, 0) for day in days}):
-        for day, table in _read_group(archive, channel, group, counts):
-            tables[day].append(table)
-        for day in group:
-            manifests[day] = lake.publish(
-                editions[day],
-                tables[day],
-                time_columns=TIME_SPAN,
-                cut={"append_time_us": _last_append(tables[day]), "committed": _text_keys(committed or {})},
-                versions={"schema": RAW_SCHEMA_VERSION},
-            )
-            tables[day] = []
+        buckets = bucket_count(counts.get(group[0], 0)) if len(group) == 1 else 1
+        with external_sort(LAKE_ORDER) as sort:
+            if any(counts.get(day) for day in group):
+                _read_into(sort, archive, channel, group, buckets)
+            messages = _Days(each_identity_once(sort.tables()))
+            for day in group:
+                with lake.writer(editions[day], TIME_SPAN) as writer:
+                    cut = _write_day(writer, messages.of(day), buckets)
+                    manifests[day] = writer.publish(
+                        {"append_time_us": cut, "committed": committed_text}, {"schema": RAW_SCHEMA_VERSION}
+                    )
     return manifests
 
 
@@ -134,11 +137,6 @@ def bucket_count(messages: int, limit: int = MESSAGES_PER_FILE) -> int:
     return buckets
 
 
-def bucket_of(device_id: str, buckets: int) -> int:
-    """Return a device's bucket; the same on every machine and in every release."""
-    return zlib.crc32(device_id.encode()) % buckets
-
-
 def export_quarantine(archive: DocumentStore, lake: Lake) -> Manifest:
     """Write every quarantined message, with its bytes and its reason, into one partition of its own."""
     edition = lake.edition(QUARANTINE_DATASET, QUARANTINE_PARTITION)
@@ -147,60 +145,74 @@ def export_quarantine(archive: DocumentStore, lake: Lake) -> Manifest:
     return lake.publish(edition, [table], time_columns=("append_time_us", "append_time_us"))
 
 
-def _read_group(
-    archive: DocumentStore, channel: Channel, days: Sequence[str], counts: Mapping[str, int]
-) -> Iterator[tuple[str, pa.Table]]:
-    """Yield sorted tables of the days' messages: one per day, or one per bucket of a day that is large."""
-    buckets = bucket_count(sum(counts.get(day, 0) for day in days)) if len(days) == 1 else 1
-    if not any(counts.get(day) for day in days):
-        return
-    for devices in _device_buckets(archive, channel, days[0], buckets):
-        query: dict[str, Any] = {"event_day": {"$gte": days[0], "$lte": days[-1]} if len(days) > 1 else days[0]}
-        if devices is not None:
-            query["device_id"] = {"$in": devices}
-        for day, tables in _tables_by_day(archive, channel, query).items():
-            if day in days:
-                yield day, sorted_messages(tables)
+def each_identity_once(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Yield sorted tables without messages that occurred before: a cursor may return a document twice."""
+    before: str | None = None
+    for table in tables:
+        ids = table.column("message_id").combine_chunks()
+        previous = pa.concat_arrays([pa.array([before], pa.string()), ids[:-1]])
+        before = ids[-1].as_py()
+        yield table.filter(pc.fill_null(pc.not_equal(ids, previous), True))
 
 
-def _device_buckets(archive: DocumentStore, channel: Channel, day: str, buckets: int) -> list[list[str] | None]:
-    if buckets == 1:
-        return [None]
-    members: list[list[str] | None] = [[] for _ in range(buckets)]
-    for device_id in sorted(archive.distinct(channel.collection, "device_id", {"event_day": day})):
-        members[bucket_of(device_id, buckets)].append(device_id)  # type: ignore[union-attr]
-    return [devices for devices in members if devices]
+class _Days:
+    """Hands the rows of one day after the other to whoever asks; days must be asked for in order."""
+
+    def __init__(self, tables: Iterator[pa.Table]) -> None:
+        self._tables = tables
+        self._rest: pa.Table | None = None
+
+    def of(self, day: str) -> Iterator[pa.Table]:
+        """Yield a day's rows; they come after those of every earlier day."""
+        while (table := self._next()) is not None:
+            days = table.column("event_day")
+            before, until = (pc.sum(compare(days, day)).as_py() or 0 for compare in (pc.less, pc.less_equal))
+            if until > before:
+                yield table.slice(before, until - before)
+            if until < table.num_rows:
+                self._rest = table.slice(until)
+                return
+
+    def _next(self) -> pa.Table | None:
+        table, self._rest = self._rest, None
+        return table if table is not None else next(self._tables, None)
 
 
-def _tables_by_day(archive: DocumentStore, channel: Channel, query: Mapping[str, Any]) -> dict[str, list[pa.Table]]:
+def _read_into(sort: ExternalSort, archive: DocumentStore, channel: Channel, days: Sequence[str], buckets: int) -> None:
+    query = {"event_day": {"$gte": days[0], "$lte": days[-1]} if len(days) > 1 else days[0]}
     fields = ["event_day", *DOCUMENT_FIELDS]
-    tables: dict[str, list[pa.Table]] = {}
     for batch in archive.stream_documents(channel.collection, query, fields, batch=DOCUMENTS_PER_BATCH):
         rows = raw_rows(channel, batch)
-        days = np.array([document["event_day"] for document in batch])
-        for day in np.unique(days).tolist():
-            tables.setdefault(day, []).append(rows.filter(pa.array(days == day)))
-    return tables
+        encoded = pc.dictionary_encode(rows.column("device_id")).combine_chunks()
+        bucket = np.array([bucket_of(device, buckets) for device in encoded.dictionary.to_pylist()], np.int8)
+        rows = rows.append_column("event_day", pa.array([document["event_day"] for document in batch], pa.string()))
+        sort.add(rows.append_column("bucket", pa.array(bucket[encoded.indices.to_numpy()])))
+
+
+def _write_day(writer: PartitionWriter, tables: Iterable[pa.Table], buckets: int) -> dict[str, int]:
+    """Write a day's rows, a file or more per bucket; returns the last append time per log partition."""
+    last: dict[str, int] = {}
+    present = -1
+    for table in tables:
+        _note_last_append(last, table)
+        for bucket in pc.unique(table.column("bucket")).to_pylist():
+            if bucket != present:
+                writer.begin_file(bucket=bucket, buckets=buckets)
+                present = bucket
+            writer.write(table.filter(pc.equal(table.column("bucket"), bucket)).drop_columns(["event_day", "bucket"]))
+    return dict(sorted(last.items()))
+
+
+def _note_last_append(last: dict[str, int], table: pa.Table) -> None:
+    grouped = table.group_by("partition").aggregate([("append_time_us", "max")])
+    for partition, append_us in zip(*(grouped.column(i).to_pylist() for i in range(2)), strict=True):
+        last[str(partition)] = max(append_us, last.get(str(partition), append_us))
 
 
 def _quarantined(documents: Sequence[Document]) -> pa.Table:
     names = [("_id" if field.name == "position" else field.name, field.type) for field in _QUARANTINE_SCHEMA]
     columns = [pa.array([document.get(name) for document in documents], kind) for name, kind in names]
     return pa.Table.from_arrays(columns, schema=_QUARANTINE_SCHEMA)
-
-
-def _last_append(tables: Sequence[pa.Table]) -> dict[str, int]:
-    """Return, per log partition, the last append time among the messages read: the archive cut of this partition."""
-    last: dict[str, int] = {}
-    for table in tables:
-        grouped = table.group_by("partition").aggregate([("append_time_us", "max")])
-        for partition, append_us in zip(*(grouped.column(i).to_pylist() for i in range(2)), strict=True):
-            last[str(partition)] = max(append_us, last.get(str(partition), append_us))
-    return dict(sorted(last.items()))
-
-
-def _text_keys(positions: Mapping[int, int]) -> dict[str, int]:
-    return {str(partition): position for partition, position in sorted(positions.items())}
 
 
 @dataclass(frozen=True)
@@ -217,25 +229,57 @@ def compare_days_with_archive(
     archive: DocumentStore, lake: Lake, channel: Channel, days: Sequence[str]
 ) -> ArchiveDifference:
     """Compare raw partitions with the archive, identity by identity, at the cuts their manifests record."""
-    counts = {found.day: found.messages for found in archived_days(archive, channel, min(days), max(days))}
-    only_archive: set[str] = set()
-    only_lake: set[str] = set()
-    repeated: list[str] = []
+    dataset = raw_dataset(channel)
+    with external_sort(["message_id", "side"]) as sort:
+        for identities in _archived_identities(archive, lake, channel, days):
+            sort.add(_side(identities, ARCHIVE))
+        for table in lake.scan(dataset, days, columns=["message_id"]):
+            sort.add(_side(table.column("message_id"), LAKE))
+        return _difference(sort.tables())
+
+
+def _side(identities: Any, side: int) -> pa.Table:
+    return pa.table({"message_id": identities, "side": pa.array(np.full(len(identities), side, np.int8))})
+
+
+def _difference(tables: Iterable[pa.Table]) -> ArchiveDifference:
+    """Compare both sides of a sorted stream; a table may end between the two entries of an identity."""
+    found: dict[str, list[str]] = {"only_archive": [], "only_lake": [], "repeated": []}
     compared = 0
-    for group in reading_groups({day: counts.get(day, 0) for day in days}):
-        archived = _archived_identities(archive, lake, channel, group) if any(map(counts.get, group)) else set()
-        table = lake.read_table(raw_dataset(channel), group, columns=["message_id"])
-        listed = table.column("message_id").to_pylist() if table is not None else []
-        held = set(listed)
-        only_archive |= archived - held
-        only_lake |= held - archived
-        repeated += sorted(identity for identity, count in Counter(listed).items() if count > 1)
-        compared += len(archived | held)
-    return ArchiveDifference(tuple(sorted(only_archive)), tuple(sorted(only_lake)), tuple(repeated), compared)
+    held: pa.Table | None = None
+    for table in chain(tables, [None]):
+        parts = [each for each in (held, table) if each is not None]
+        if not parts:
+            break
+        whole = pa.concat_tables(parts)
+        last = whole.column("message_id")[-1]
+        complete = whole if table is None else whole.filter(pc.not_equal(whole.column("message_id"), last))
+        held = None if table is None else whole.filter(pc.equal(whole.column("message_id"), last))
+        compared += _note_differences(complete, found)
+    return ArchiveDifference(**{name: tuple(ids) for name, ids in found.items()}, compared=compared)
 
 
-def _archived_identities(archive: DocumentStore, lake: Lake, channel: Channel, days: Sequence[str]) -> set[str]:
-    """Return the identities of the days that the archive held when each day was cut."""
+def _note_differences(complete: pa.Table, found: dict[str, list[str]]) -> int:
+    if not complete.num_rows:
+        return 0
+    in_lake = pc.equal(complete.column("side"), LAKE)
+    sides = complete.append_column("lake", pc.cast(in_lake, pa.int64()))
+    sides = sides.append_column("archive", pc.cast(pc.invert(in_lake), pa.int64()))
+    counts = sides.group_by("message_id", use_threads=False).aggregate([("lake", "sum"), ("archive", "sum")])
+    lake, archived = counts.column("lake_sum"), counts.column("archive_sum")
+    for name, wrong in (
+        ("only_archive", pc.equal(lake, 0)),
+        ("only_lake", pc.equal(archived, 0)),
+        ("repeated", pc.greater(lake, 1)),
+    ):
+        found[name] += counts.filter(wrong).column("message_id").to_pylist()
+    return int(counts.num_rows)
+
+
+def _archived_identities(
+    archive: DocumentStore, lake: Lake, channel: Channel, days: Sequence[str]
+) -> Iterator[list[str]]:
+    """Yield the identities of the days that the archive held when each day was cut."""
     manifests = {day: lake.manifest(raw_dataset(channel), day) for day in days}
     cuts = {
         (day, int(partition)): append_us
@@ -243,14 +287,18 @@ def _archived_identities(archive: DocumentStore, lake: Lake, channel: Channel, d
         if manifest is not None
         for partition, append_us in manifest.cut["append_time_us"].items()
     }
-    query = {"event_day": {"$gte": days[0], "$lte": days[-1]} if len(days) > 1 else days[0]}
+    counts = {found.day: found.messages for found in archived_days(archive, channel, min(days), max(days))}
     fields = ["event_day", "partition", "append_time_us"]
-    return {
-        document["_id"]
-        for batch in archive.stream_documents(channel.collection, query, fields, batch=DOCUMENTS_PER_BATCH)
-        for document in batch
-        if document["append_time_us"] <= cuts.get((document["event_day"], document["partition"]), -1)
-    }
+    for group in reading_groups({day: counts.get(day, 0) for day in days}):
+        if not any(map(counts.get, group)):
+            continue
+        query = {"event_day": {"$gte": group[0], "$lte": group[-1]} if len(group) > 1 else group[0]}
+        for batch in archive.stream_documents(channel.collection, query, fields, batch=DOCUMENTS_PER_BATCH):
+            yield [
+                document["_id"]
+                for document in batch
+                if document["append_time_us"] <= cuts.get((document["event_day"], document["partition"]), -1)
+            ]
 
 
 def compare_quarantine(archive: DocumentStore, lake: Lake) -> tuple[list[str], list[str], int]:

@@ -7,59 +7,76 @@ two writers cannot both win, and a writer killed half-way leaves nothing but unr
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import boto3
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from boto3.exceptions import Boto3Error
+from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from wearables_platform.clients.lake_files import FileObjects
+from wearables_platform.clients.lake_writer import MANIFESTS, Objects, PartitionWriter, manifest_key
 from wearables_platform.clients.manifest import DataFile, Edition, Manifest
+from wearables_platform.clients.parquet import (
+    Ranges,
+    RowGroupCutter,
+    TimeRange,
+    parquet_bytes,
+    row_groups,
+)
 from wearables_platform.errors import ConfigError, LakeConflict, StoreRefused, StoreUnavailable
+from wearables_platform.wire.lake_schemas import schema_of
 
-__all__ = ["DataFile", "Edition", "Lake", "Manifest", "Objects", "open_lake"]
+__all__ = ["DataFile", "Edition", "Lake", "Manifest", "Objects", "PartitionWriter", "open_lake", "parquet_bytes"]
 
-MANIFESTS = "manifests"
-# Rows per row group: a device-day of windows is 86,400 rows, so a range read of one device skips the others.
-ROW_GROUP_ROWS = 65_536
-ZSTD_LEVEL = 3
+# A file ends where its values weigh this much: what a day of one device at 16 kHz is cut into.
+FILE_BYTES = 256_000_000
+PART_BYTES = 16_000_000  # larger objects reach S3 in parts of this size
 _MISSING = ("404", "NoSuchKey", "NotFound")
 _CONFLICT = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _NOT_NOW = ("SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "500", "502", "503", "504")
 
 
-class Objects(Protocol):
-    """What a lake needs of a store: whole objects, written atomically, and one conditional put."""
-
-    def put(self, key: str, data: bytes) -> None: ...  # noqa: D102 - described in `FileObjects`
-    def put_if(self, key: str, data: bytes, tag: str | None) -> str: ...  # noqa: D102
-    def get(self, key: str) -> tuple[bytes, str] | None: ...  # noqa: D102
-    def names(self, folder: str) -> list[str]: ...  # noqa: D102
-    def delete(self, key: str) -> None: ...  # noqa: D102
-    def address(self, key: str) -> str: ...  # noqa: D102
-
-
 class Lake:
-    """Datasets of partitions; see the module for what a reader may rely on."""
+    """Datasets of partitions; see the module for what a reader may rely on.
 
-    def __init__(self, objects: Objects) -> None:
-        self._objects = objects
+    Parameters
+    ----------
+    file_bytes
+        How much the rows of a data file weigh at most.
+    group_bytes
+        How much the rows of a row group weigh.
+    """
+
+    def __init__(self, objects: Objects, *, file_bytes: int = FILE_BYTES, group_bytes: int | None = None) -> None:
+        self.objects = objects
+        self._file_bytes, self._group_bytes = file_bytes, group_bytes
 
     def edition(self, dataset: str, partition: str) -> Edition:
         """Begin to replace a partition: call this *before* reading the source, so that a later reader wins."""
-        found = self._objects.get(_manifest_key(dataset, partition))
+        found = self.objects.get(manifest_key(dataset, partition))
         if found is None:
             return Edition(dataset, partition, None, None)
         return Edition(dataset, partition, Manifest.from_bytes(found[0]), found[1])
+
+    @contextmanager
+    def writer(self, edition: Edition, time_columns: tuple[str, str] | None = None) -> Iterator[PartitionWriter]:
+        """Lend what replaces a partition by rows that need not fit in memory; nothing counts until it publishes."""
+        cutter = RowGroupCutter(self._group_bytes) if self._group_bytes else RowGroupCutter()
+        with TemporaryDirectory(prefix="lake-") as directory:
+            writer = PartitionWriter(self.objects, edition, Path(directory), cutter, self._file_bytes, time_columns)
+            try:
+                yield writer
+            finally:
+                writer.abandon()
 
     def publish(
         self,
@@ -84,11 +101,11 @@ class Lake:
         LakeConflict
             The partition was replaced since `edition` was taken; read the source again.
         """
-        files = tuple(self._write(edition, table, time_columns) for table in tables if table.num_rows)
-        manifest = Manifest(edition.dataset, edition.partition, files, dict(cut or {}), dict(versions or {}))
-        if manifest != edition.manifest:
-            self._swap(edition, manifest.to_bytes())
-        return manifest
+        with self.writer(edition, time_columns) as writer:
+            for table in tables:
+                writer.write(table)
+                writer.end_file()
+            return writer.publish(cut, versions)
 
     def manifest(self, dataset: str, partition: str) -> Manifest | None:
         """Return what a partition consists of now, None where it was never written."""
@@ -96,8 +113,8 @@ class Lake:
 
     def partitions(self, dataset: str) -> list[str]:
         """Return the partitions that have a manifest, sorted."""
-        names = self._objects.names(f"{MANIFESTS}/{dataset}")
-        return [name.removesuffix(".json") for name in names if name.endswith(".json")]
+        names = self.objects.sizes(f"{MANIFESTS}/{dataset}")
+        return sorted(name.removesuffix(".json") for name in names if name.endswith(".json"))
 
     def read_table(
         self,
@@ -105,26 +122,64 @@ class Lake:
         partitions: Sequence[str],
         *,
         columns: Sequence[str] | None = None,
-        time_range_us: tuple[int, int] | None = None,
+        time_range_us: TimeRange | None = None,
+        device_id: str | None = None,
     ) -> pa.Table | None:
-        """Read partitions, in the order given, as one table; None where they hold no file.
+        """Read partitions, in the order given, as one table; None where they hold nothing wanted.
 
-        `time_range_us` skips files that hold nothing in [first, last); rows are not filtered. A column that files of an
-        older version do not have is null in their rows.
+        `time_range_us` and `device_id` skip files and row groups that hold nothing of them; rows are not filtered. A
+        column that files of an older version do not have is null in their rows.
         """
-        manifests = [self.manifest(dataset, partition) for partition in partitions]
-        files = [file for manifest in manifests if manifest for file in manifest.files if _touches(file, time_range_us)]
-        tables = [self.read_file(file, columns) for file in files]
+        if time_range_us is None and device_id is None:
+            manifests = [self.manifest(dataset, partition) for partition in partitions]
+            tables = [self.read_file(file, columns) for manifest in manifests if manifest for file in manifest.files]
+        else:
+            tables = list(
+                self.scan(dataset, partitions, columns=columns, time_range_us=time_range_us, device_id=device_id)
+            )
         return pa.concat_tables(tables, promote_options="default") if tables else None
+
+    def scan(
+        self,
+        dataset: str,
+        partitions: Sequence[str],
+        *,
+        columns: Sequence[str] | None = None,
+        time_range_us: TimeRange | None = None,
+        device_id: str | None = None,
+    ) -> Iterator[pa.Table]:
+        """Yield the row groups that may hold what is wanted, one at a time: as `read_table`, in bounded memory."""
+        for partition in partitions:
+            manifest = self.manifest(dataset, partition)
+            for file in manifest.files if manifest else ():
+                if file.touches(time_range_us) and (device_id is None or file.may_hold(device_id)):
+                    yield from self.scan_file(file, columns=columns, time_range_us=time_range_us, device_id=device_id)
+
+    def scan_file(
+        self,
+        file: DataFile,
+        *,
+        columns: Sequence[str] | None = None,
+        time_range_us: TimeRange | None = None,
+        device_id: str | None = None,
+    ) -> Iterator[pa.Table]:
+        """Yield the row groups of one file of a manifest that may hold what is wanted, reading no others."""
+        source = Ranges(lambda first, size: self.objects.get_range(file.path, first, size), file.size_bytes)
+        only = {} if device_id is None else {"device_id": device_id}
+        schema = schema_of(_dataset_of(file))
+        return row_groups(
+            pa.PythonFile(source, "r"), schema, file.path, columns=columns, only=only, time_range_us=time_range_us
+        )
 
     def read_file(self, file: DataFile, columns: Sequence[str] | None = None) -> pa.Table:
         """Read one file of a manifest."""
-        source = pa.BufferReader(self.get(file.path))
-        return pq.read_table(source, columns=list(columns) if columns is not None else None)
+        schema = schema_of(_dataset_of(file))
+        groups = list(row_groups(pa.BufferReader(self.get(file.path)), schema, file.path, columns=columns))
+        return pa.concat_tables(groups)
 
     def put(self, key: str, data: bytes) -> None:
         """Write an object that no manifest lists, such as a model's artefact."""
-        self._objects.put(key, data)
+        self.objects.put(key, data)
 
     def get(self, key: str) -> bytes:
         """Read an object.
@@ -134,7 +189,7 @@ class Lake:
         StoreRefused
             There is none.
         """
-        found = self._objects.get(key)
+        found = self.objects.get(key)
         if found is None:
             msg = f"the lake holds no {key}"
             raise StoreRefused(msg)
@@ -142,26 +197,11 @@ class Lake:
 
     def address(self, key: str) -> str:
         """Return where a person finds an object."""
-        return self._objects.address(key)
+        return self.objects.address(key)
 
-    def _write(self, edition: Edition, table: pa.Table, time_columns: tuple[str, str]) -> DataFile:
-        data = parquet_bytes(table)
-        digest = hashlib.sha256(data).hexdigest()
-        path = f"{edition.dataset}/day={edition.partition}/{digest[:24]}.parquet"
-        if edition.manifest is None or path not in {file.path for file in edition.manifest.files}:
-            self._objects.put(path, data)
-        first, last = _time_span(table, time_columns)
-        return DataFile(path, digest, table.num_rows, len(data), first, last)
 
-    def _swap(self, edition: Edition, data: bytes) -> None:
-        key = _manifest_key(edition.dataset, edition.partition)
-        try:
-            self._objects.put_if(key, data, edition.tag)
-        except LakeConflict:
-            # Either somebody else won, or our own first try did and only its answer was lost.
-            found = self._objects.get(key)
-            if found is None or found[0] != data:
-                raise
+def _dataset_of(file: DataFile) -> str:
+    return file.path.rpartition("/day=")[0]
 
 
 def open_lake(url: str, *, access_key: str | None = None, secret_key: str | None = None) -> Lake:
@@ -174,6 +214,9 @@ def open_lake(url: str, *, access_key: str | None = None, secret_key: str | None
         return Lake(S3Objects(parts.netloc, parts.path.strip("/"), options, access_key, secret_key))
     msg = f"WEARABLES_LAKE_URL must be file:///directory or s3://bucket/prefix, not {parts.scheme}://..."
     raise ConfigError(msg)
+
+
+_PARTS = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=2)
 
 
 class S3Objects:
@@ -197,6 +240,11 @@ class S3Objects:
         with _translating("write", key):
             self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data)
 
+    def put_file(self, key: str, path: Path) -> None:
+        """Write a local file as an object, in parts where it is large."""
+        with _translating("write", key):
+            self._client.upload_file(str(path), self._bucket, self._prefix + key, Config=_PARTS)
+
     def put_if(self, key: str, data: bytes, tag: str | None) -> str:
         """Write an object only if it still has `tag` (None: only if it does not exist); returns the new tag."""
         condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
@@ -213,14 +261,37 @@ class S3Objects:
         except FileNotFoundError:
             return None
 
-    def names(self, folder: str) -> list[str]:
-        """Return the names of the objects directly in a folder, sorted."""
+    def get_range(self, key: str, first: int, size: int) -> bytes:
+        """Return a part of an object."""
+        with _translating("read", key):
+            wanted = f"bytes={first}-{first + size - 1}"
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key, Range=wanted)
+            data: bytes = answer["Body"].read()
+            return data
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Return the names and sizes of the objects directly in a folder."""
         prefix = f"{self._prefix}{folder}/"
         pages = self._client.get_paginator("list_objects_v2")
         with _translating("list", folder):
             found = pages.paginate(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
-            keys = [entry["Key"] for page in found for entry in page.get("Contents", ())]
-        return sorted(key.removeprefix(prefix) for key in keys)
+            entries = [entry for page in found for entry in page.get("Contents", ())]
+        return {entry["Key"].removeprefix(prefix): int(entry["Size"]) for entry in entries}
+
+    def delete_unfinished(self, before: datetime) -> int:
+        """Remove uploads in parts that a killed writer began before an instant; returns how many there were."""
+        with _translating("list", "uploads"):
+            pages = self._client.get_paginator("list_multipart_uploads")
+            found = [
+                upload
+                for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix)
+                for upload in page.get("Uploads", ())
+                if upload["Initiated"] < before
+            ]
+        for upload in found:
+            with _translating("end the upload of", upload["Key"]):
+                self._client.abort_multipart_upload(Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        return len(found)
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is fine."""
@@ -232,41 +303,19 @@ class S3Objects:
         return f"s3://{self._bucket}/{self._prefix}{key}"
 
 
-def parquet_bytes(table: pa.Table) -> bytes:
-    """Write a table as Parquet; equal tables give equal bytes (one lock file, one result)."""
-    sink = io.BytesIO()
-    pq.write_table(
-        table.combine_chunks(),
-        sink,
-        compression="zstd",
-        compression_level=ZSTD_LEVEL,
-        row_group_size=ROW_GROUP_ROWS,
-        write_page_index=True,
-    )
-    return sink.getvalue()
-
-
-def _manifest_key(dataset: str, partition: str) -> str:
-    return f"{MANIFESTS}/{dataset}/{partition}.json"
-
-
-def _touches(file: DataFile, time_range_us: tuple[int, int] | None) -> bool:
-    if time_range_us is None or file.min_time_us is None or file.max_time_us is None:
-        return True
-    return file.min_time_us < time_range_us[1] and file.max_time_us >= time_range_us[0]
-
-
-def _time_span(table: pa.Table, columns: tuple[str, str]) -> tuple[int | None, int | None]:
-    first, last = (table.column(name) for name in columns)
-    return pc.min(first.cast(pa.int64())).as_py(), pc.max(last.cast(pa.int64())).as_py()
-
-
 @contextmanager
 def _translating(verb: str, key: str) -> Iterator[None]:
     try:
         yield
     except ClientError as exc:
         raise _translated(exc, f"cannot {verb} {key}") from exc
+    except FileNotFoundError:
+        raise
+    except Boto3Error as exc:  # an upload in parts wraps what went wrong in one of them
+        if isinstance(exc.__context__, ClientError):
+            raise _translated(exc.__context__, f"cannot {verb} {key}") from exc
+        msg = f"cannot {verb} {key}: {exc}"
+        raise StoreUnavailable(msg) from exc
     except ParamValidationError as exc:
         msg = f"cannot {verb} {key}: {exc}"
         raise StoreRefused(msg) from exc

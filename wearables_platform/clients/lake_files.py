@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from wearables_platform.errors import LakeConflict, StoreRefused, StoreUnavailable
 
 _LOCKS = ".locks"
+_INCOMING = ".incoming-"
+COPY_BYTES = 1_000_000
 
 
 class FileObjects:
@@ -26,7 +32,14 @@ class FileObjects:
     def put(self, key: str, data: bytes) -> None:
         """Write an object whole, replacing what was there."""
         target = self._path(key)
-        with _translating("write", key), _temporary(target, data) as temporary:
+        with _translating("write", key), _temporary(target, io.BytesIO(data)) as temporary:
+            os.replace(temporary, target)
+            _sync_directory(target.parent)
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Write a local file as an object."""
+        target = self._path(key)
+        with _translating("write", key), path.open("rb") as source, _temporary(target, source) as temporary:
             os.replace(temporary, target)
             _sync_directory(target.parent)
 
@@ -39,7 +52,7 @@ class FileObjects:
             Somebody else wrote it first.
         """
         target = self._path(key)
-        with _translating("write", key), _temporary(target, data) as temporary:
+        with _translating("write", key), _temporary(target, io.BytesIO(data)) as temporary:
             if tag is None:
                 _link(temporary, target)
             else:
@@ -56,11 +69,30 @@ class FileObjects:
             return None
         return data, _tag(data)
 
-    def names(self, folder: str) -> list[str]:
-        """Return the names of the objects directly in a folder, sorted."""
+    def get_range(self, key: str, first: int, size: int) -> bytes:
+        """Return a part of an object."""
+        with _translating("read", key), self._path(key).open("rb") as file:
+            file.seek(first)
+            return file.read(size)
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Return the names and sizes of the objects directly in a folder."""
         directory = self._path(folder)
         with _translating("list", folder):
-            return sorted(path.name for path in directory.glob("*") if path.is_file()) if directory.is_dir() else []
+            found = directory.glob("[!.]*") if directory.is_dir() else ()
+            return {path.name: path.stat().st_size for path in found if path.is_file()}
+
+    def delete_unfinished(self, before: datetime) -> int:
+        """Remove what killed writers began before an instant and never finished; returns how many files."""
+        with _translating("list", "unfinished files"):
+            found = [
+                path
+                for path in self._root.rglob(f"{_INCOMING}*")
+                if datetime.fromtimestamp(path.stat().st_mtime, UTC) < before
+            ]
+            for path in found:
+                path.unlink(missing_ok=True)
+        return len(found)
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is fine."""
@@ -103,13 +135,13 @@ def _link(temporary: Path, target: Path) -> None:
 
 
 @contextmanager
-def _temporary(target: Path, data: bytes) -> Iterator[Path]:
+def _temporary(target: Path, source: BinaryIO) -> Iterator[Path]:
     """Write a file durably beside its target, under a hidden name that is gone at the end."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".incoming-")
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=_INCOMING)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            shutil.copyfileobj(source, file, COPY_BYTES)
             file.flush()
             os.fsync(file.fileno())
         yield Path(name)

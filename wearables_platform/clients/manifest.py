@@ -7,16 +7,30 @@ same bytes.
 from __future__ import annotations
 
 import json
+import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-FORMAT = 1
+from wearables_platform.errors import StoreRefused
+
+# 1: no generation, no buckets. Both are read.
+FORMAT = 2
+_GENERATION = re.compile(r"(?:.*/)?(\d{6,})-[0-9a-f]+\.parquet")
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """One immutable object of a partition; its name holds its hash, so it is never overwritten by other content."""
+    """One immutable object of a partition; its name holds generation and hash, so it is never overwritten.
+
+    Attributes
+    ----------
+    bucket, buckets
+        The file holds devices of bucket `bucket` of `buckets` only (`bucket_of`).
+    width_us
+        In a zoom dataset, the width of the cells in the file.
+    """
 
     path: str
     sha256: str
@@ -24,6 +38,19 @@ class DataFile:
     size_bytes: int
     min_time_us: int | None
     max_time_us: int | None
+    bucket: int = 0
+    buckets: int = 1
+    width_us: int | None = None
+
+    def may_hold(self, device_id: str) -> bool:
+        """Return whether the file's bucket is the device's."""
+        return bucket_of(device_id, self.buckets) == self.bucket
+
+    def touches(self, time_range_us: tuple[int, int] | None) -> bool:
+        """Return whether the file may hold something in [first, last)."""
+        if time_range_us is None or self.min_time_us is None or self.max_time_us is None:
+            return True
+        return self.min_time_us < time_range_us[1] and self.max_time_us >= time_range_us[0]
 
 
 @dataclass(frozen=True)
@@ -40,6 +67,9 @@ class Manifest:
         How far the source was read, such as the last append time per log partition.
     versions
         Versions of code, features, schema the rows were made with.
+    generation
+        How often the partition has been replaced: no two manifests of a partition are ever the same bytes, and no
+        file is ever published under a name of an earlier generation.
     """
 
     dataset: str
@@ -47,6 +77,7 @@ class Manifest:
     files: tuple[DataFile, ...] = ()
     cut: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    generation: int = 0
 
     @property
     def rows(self) -> int:
@@ -75,12 +106,22 @@ class Manifest:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Manifest:
-        """Read a manifest back; refuses another format."""
+        """Read a manifest back.
+
+        Raises
+        ------
+        StoreRefused
+            A later version of this code wrote it.
+        """
         document = json.loads(data)
         found = document.pop("format")
-        if found != FORMAT:
-            msg = f"manifest format {found!r}, this code reads {FORMAT}"
-            raise ValueError(msg)
+        if not 1 <= found <= FORMAT:
+            partition = f"{document.get('dataset')}/{document.get('partition')}"
+            msg = (
+                f"the manifest of {partition} has format {found}, this code reads up to {FORMAT}: "
+                "update the software that reads the lake"
+            )
+            raise StoreRefused(msg)
         files = tuple(DataFile(**file) for file in document.pop("files"))
         return cls(files=files, **document)
 
@@ -93,3 +134,42 @@ class Edition:
     partition: str
     manifest: Manifest | None
     tag: str | None
+
+    @property
+    def generation(self) -> int:
+        """Return the generation that is being replaced, 0 where there is none."""
+        return self.manifest.generation if self.manifest is not None else 0
+
+    @property
+    def next_generation(self) -> int:
+        """Return the generation a writer of this edition makes."""
+        return self.generation + 1
+
+
+def bucket_of(device_id: str, buckets: int) -> int:
+    """Return a device's bucket; the same on every machine and in every release.
+
+    >>> bucket_of("watch-1", 1)
+    0
+    """
+    return zlib.crc32(device_id.encode()) % buckets
+
+
+def partition_folder(dataset: str, partition: str) -> str:
+    """Return where a partition's data files lie."""
+    return f"{dataset}/day={partition}"
+
+
+def file_name(generation: int, sha256: str) -> str:
+    """Return a data file's name within its partition's folder."""
+    return f"{generation:06d}-{sha256[:24]}.parquet"
+
+
+def generation_of(name: str) -> int:
+    """Return the generation a data file was written for; 0 for a name of before there were generations.
+
+    >>> generation_of("raw/vitals/day=2026-03-01/000012-0123456789abcdef01234567.parquet")
+    12
+    """
+    found = _GENERATION.fullmatch(name)
+    return int(found[1]) if found else 0

@@ -19,9 +19,11 @@ from wearables_platform.errors import WireError
 from wearables_platform.wire.codec import accel_values_g, decode
 from wearables_platform.wire.samples import message_spans_us
 
-RAW_SCHEMA_VERSION: Final = "1"
+RAW_SCHEMA_VERSION: Final = "2"
 TIME_SPAN: Final = ("start_time_us", "end_time_us")
 SORT_KEYS: Final = [("device_id", "ascending"), ("boot_id", "ascending"), ("sequence", "ascending")]
+# Order in the lake: what a person asks for is a device and a span of time. Day and bucket are columns while sorting.
+LAKE_ORDER: Final = ("event_day", "bucket", "device_id", "start_time_us", "boot_id", "sequence")
 
 # What is read of an archived document; everything else is in its payload.
 DOCUMENT_FIELDS: Final = ("payload", "payload_sha256", "append_time_us", "topic", "partition", "offset")
