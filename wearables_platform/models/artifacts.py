@@ -67,6 +67,10 @@ class ModelDescription:
     probe_scores: tuple[float, ...]
     format: int = FORMAT
 
+    def probe_matrix(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Return the (P, F) rows whose scores are stated."""
+        return np.array(self.probe, dtype=np.float32).reshape(-1, len(self.features))
+
 
 def write_artifact(description: ModelDescription, forest: IsolationForest) -> bytes:
     """Return the model's file; equal models give equal bytes."""
@@ -183,8 +187,3 @@ def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
             pending.extend(node[key] for key in sorted(node, reverse=True))
         elif isinstance(node, list):
             pending.extend(reversed(node))
-
-
-def probe_matrix(description: ModelDescription) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Return the (P, F) rows whose scores the description states."""
-    return np.array(description.probe, dtype=np.float32).reshape(-1, len(description.features))

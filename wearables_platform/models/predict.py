@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wearables_platform.models.artifacts import ModelDescription, probe_matrix, read_artifact
 from wearables_platform.models.forest import FlatForest, flatten
 from wearables_platform.models.inputs import MODEL_FEATURES, Matrix, feature_matrix, imputed, scorable
 from wearables_platform.models.refusal import Refusal, refused
 from wearables_platform.signals.windows import FEATURE_VERSION, WindowRows
 from wearables_platform.wire.v1.telemetry_pb2 import ModelRelease
+
+if TYPE_CHECKING:
+    from wearables_platform.models.artifacts import ModelDescription
 
 Floats = NDArray[np.float64]
 
@@ -85,6 +87,9 @@ def scorer_of(release: ModelRelease, data: bytes) -> Scorer:
     """Build the scorer from the model's file, refusing everything that is not what the release says."""
     if release.feature_version != FEATURE_VERSION:
         raise refused(Refusal.FOREIGN_FEATURES, f"made for version {release.feature_version}, here {FEATURE_VERSION}")
+    # Here and not above: scikit-learn takes seconds to import, and a process without a model needs none of it.
+    from wearables_platform.models.artifacts import read_artifact
+
     description, forest = read_artifact(data, release.sha256)
     _check_description(description, release)
     stand_in = np.array(description.stand_in, dtype=np.float32)
@@ -108,7 +113,7 @@ def _check_description(description: ModelDescription, release: ModelRelease) -> 
 def _check_probe(scorer: Scorer) -> None:
     """Score the rows the file carries and compare with what it says they score."""
     try:
-        found = scorer.score_matrix(probe_matrix(scorer.description))
+        found = scorer.score_matrix(scorer.description.probe_matrix())
     except ValueError as exc:
         raise refused(Refusal.FOREIGN_SCHEMA, f"the probe has other columns ({exc})") from exc
     stated = np.array(scorer.description.probe_scores)
@@ -121,7 +126,7 @@ def _check_probe(scorer: Scorer) -> None:
 
 def _check_speed(scorer: Scorer, budget_us: float, clock: Callable[[], float]) -> None:
     """Time a thousand windows, best of three: one slow turn is the machine, three are the model."""
-    probe = probe_matrix(scorer.description)
+    probe = scorer.description.probe_matrix()
     matrix = np.resize(probe, (1_000, probe.shape[1]))
     took_us = min(_timed(scorer, matrix, clock) for _ in range(3)) * 1e6 / len(matrix)
     if took_us > budget_us:
