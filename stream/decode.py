@@ -15,6 +15,7 @@ from wearables_platform.domain.channels import ACCELERATION, Channel
 from wearables_platform.domain.reasons import DeadLetterReason
 from wearables_platform.domain.time_policy import impossible_times
 from wearables_platform.wire.codec import DEFAULT_MAX_PAYLOAD_BYTES, accel_values_g, decode
+from wearables_platform.wire.raw_rates import at_platform_rate
 from wearables_platform.wire.samples import message_spans_us
 
 STAGE: Final = "decode"
@@ -39,7 +40,7 @@ class Messages:
     Attributes
     ----------
     rows
-        Decoded columns.
+        Decoded columns; acceleration sent at the sensor's rate is reduced to the platform's.
     offset
         Position in the log.
     append_us, log_us
@@ -98,6 +99,8 @@ def decode_fetch(
     if not good.all():
         rows = rows.filter(pa.array(good))
     kept = index[good]
+    if channel is ACCELERATION:
+        rows = at_platform_rate(rows)
     return DecodedFetch(
         Messages(rows, fetch.offsets[kept], fetch.append_us[kept], log_times_us[kept], *_spans(channel, rows)),
         tuple(sorted(dead, key=lambda letter: letter.offset)),

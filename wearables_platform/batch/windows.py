@@ -20,6 +20,7 @@ from wearables_platform.signals.samples import SampleTable
 from wearables_platform.signals.windows import FEATURE_VERSION, compute_windows
 from wearables_platform.wire.feature_schema import SPIKES_DATASET, WINDOWS_DATASET, event_table, window_table
 from wearables_platform.wire.raw_messages import raw_dataset, sorted_messages
+from wearables_platform.wire.raw_rates import at_platform_rate
 from wearables_platform.wire.samples import REACH_AFTER_US, REACH_BEFORE_US, MessageSamples, build_samples, clock_steps
 
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
@@ -103,7 +104,7 @@ def _samples(messages: pa.Table, first_us: int, end_us: int) -> MessageSamples:
     if not messages.num_rows:
         return MessageSamples(SampleTable.empty(), [])
     ordered = sorted_messages([messages])
-    batch = ordered.to_batches()[0]
+    batch = at_platform_rate(ordered.to_batches()[0])
     steps = clock_steps(batch)  # over all messages: a clock's jump shows against the message before, however far
     near = pc.and_(pc.less(batch.column("start_time_us"), end_us), pc.greater(batch.column("end_time_us"), first_us))
     chosen = near.to_numpy(zero_copy_only=False)

@@ -19,6 +19,7 @@ from wearables_platform.signals.flags import QualityFlag
 from wearables_platform.signals.samples import SampleTable
 from wearables_platform.signals.windows import HALO_AFTER_US, HALO_BEFORE_US, WINDOW_US
 from wearables_platform.wire.codec import accel_values_g, dictionary_of
+from wearables_platform.wire.raw_rates import at_platform_rate
 
 # Which boot speaks for a window is decided from the whole window, so the halo grows to whole windows.
 REACH_BEFORE_US = -(-HALO_BEFORE_US // WINDOW_US) * WINDOW_US
@@ -75,7 +76,7 @@ def samples_from_messages(rows: pa.RecordBatch) -> MessageSamples:
     ----------
     rows
         Decoded acceleration messages with the columns of the schema file (more are ignored), each identity once,
-        sorted by (device_id, boot_id, sequence).
+        sorted by (device_id, boot_id, sequence). Those sent at the sensor's rate are reduced (`at_platform_rate`).
 
     Returns
     -------
@@ -92,6 +93,7 @@ def samples_from_messages(rows: pa.RecordBatch) -> MessageSamples:
     ``[start - REACH_BEFORE_US, start + 1 s + REACH_AFTER_US)``.
     """
     _require_sorted(rows)
+    rows = at_platform_rate(rows)
     steps = clock_steps(rows)
     return build_samples(rows, steps.stepped, steps.segment)
 
