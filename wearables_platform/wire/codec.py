@@ -7,7 +7,7 @@ fast decoder fail for the whole batch, and an empty payload passes it as a good 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -175,22 +175,49 @@ def _parse(
     channel: Channel, payloads: Sequence[bytes], index: npt.NDArray[np.int64], rejected: list[Rejected]
 ) -> tuple[pa.RecordBatch, npt.NDArray[np.int64]]:
     handler = _handlers[channel.name]
-    chosen = payloads if len(index) == len(payloads) else [payloads[i] for i in index]
+    chosen = index.tolist()
     try:
-        return handler.list_to_record_batch(list(chosen)), index
+        return _batch(handler, payloads, chosen), index
     except ValueError:
-        good = [_parses(handler, payloads[i], int(i), rejected) for i in index]
-        index = index[np.array(good, bool)]
-        return handler.list_to_record_batch([payloads[i] for i in index]), index
-
-
-def _parses(handler: Any, payload: bytes, i: int, rejected: list[Rejected]) -> bool:
+        # Protobuf's own parser says where to look; what the fast decoder says of a payload alone counts.
+        found = _refused(handler, payloads, _suspects(MESSAGE_TYPES[channel.name].FromString, payloads, chosen))
+    chosen = [i for i in chosen if i not in found]
     try:
-        handler.list_to_record_batch([payload])
+        rows = _batch(handler, payloads, chosen)
+    except ValueError:
+        found |= _refused(handler, payloads, chosen)
+        chosen = [i for i in chosen if i not in found]
+        rows = _batch(handler, payloads, chosen)
+    rejected += [Rejected(i, DeadLetterReason.UNDECODABLE, detail) for i, detail in found.items()]
+    return rows, np.array(chosen, np.int64)
+
+
+def _batch(handler: Any, payloads: Sequence[bytes], chosen: list[int]) -> pa.RecordBatch:
+    return handler.list_to_record_batch([payloads[i] for i in chosen])
+
+
+def _suspects(parse: Callable[[bytes], DeviceMessage], payloads: Sequence[bytes], chosen: list[int]) -> list[int]:
+    found = []
+    for i in chosen:
+        try:
+            parse(payloads[i])
+        except DecodeError:
+            found.append(i)
+    return found
+
+
+def _refused(handler: Any, payloads: Sequence[bytes], chosen: list[int]) -> dict[int, str]:
+    """Return by bisection what the decoder refuses, with its words; it gives up at the first, so failing is cheap."""
+    if not chosen:
+        return {}
+    try:
+        _batch(handler, payloads, chosen)
     except ValueError as exc:
-        rejected.append(Rejected(i, DeadLetterReason.UNDECODABLE, str(exc)[:200]))
-        return False
-    return True
+        if len(chosen) == 1:
+            return {chosen[0]: str(exc)[:200]}
+        half = len(chosen) // 2
+        return _refused(handler, payloads, chosen[:half]) | _refused(handler, payloads, chosen[half:])
+    return {}
 
 
 def dictionary_of(column: pa.Array) -> tuple[npt.NDArray[np.int64], list[str]]:

@@ -140,6 +140,49 @@ def test_a_flipped_byte_never_crashes_the_decoder(noise: bytes, place: int) -> N
     codec.decode(ACCELERATION, [bytes(payload), acceleration()])
 
 
+class CountingHandler:
+    """The fast decoder, and how often and with how many payloads it was called."""
+
+    def __init__(self, handler: object) -> None:
+        self.handler, self.batches = handler, []
+
+    def list_to_record_batch(self, payloads: list[bytes]) -> object:
+        self.batches.append(len(payloads))
+        return self.handler.list_to_record_batch(payloads)  # type: ignore[attr-defined]
+
+
+def test_ten_in_a_hundred_bad_payloads_cost_one_more_pass_and_not_one_call_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counting = CountingHandler(codec._handlers[ACCELERATION.name])
+    monkeypatch.setitem(codec._handlers, ACCELERATION.name, counting)
+    random = np.random.default_rng(1)
+    payloads = [acceleration(sequence=i) for i in range(2_000)]
+    bad = sorted(random.choice(2_000, 200, replace=False).tolist())
+    for n, i in enumerate(bad):
+        kinds = (b"\xff" + random.bytes(100), payloads[i][:-5], acceleration(rate_hz=float("nan")))
+        payloads[i] = kinds[n % 3]
+    decoded = codec.decode(ACCELERATION, payloads)
+    assert [rejected.position for rejected in decoded.rejected] == bad
+    undecodable = sum(rejected.reason == DeadLetterReason.UNDECODABLE for rejected in decoded.rejected)
+    assert sorted(counting.batches)[-2:] == [2_000 - undecodable, 2_000]  # all, which fails at once; then the good ones
+    assert len(counting.batches) <= 2 + 2 * undecodable  # a call that fails stops at its first payload
+    whole = codec.decode(ACCELERATION, [payload for i, payload in enumerate(payloads) if i not in set(bad)])
+    assert decoded.rows.equals(whole.rows)
+
+
+def test_what_only_the_fast_decoder_refuses_is_found_by_bisection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "_suspects", lambda *_: [])
+    payloads = [acceleration(sequence=i) for i in range(256)]
+    payloads[77] = payloads[77][:-3]
+    counting = CountingHandler(codec._handlers[ACCELERATION.name])
+    monkeypatch.setitem(codec._handlers, ACCELERATION.name, counting)
+    decoded = codec.decode(ACCELERATION, payloads)
+    assert [(bad.position, bad.reason) for bad in decoded.rejected] == [(77, DeadLetterReason.UNDECODABLE)]
+    assert decoded.index.tolist() == [i for i in range(256) if i != 77]
+    assert len(counting.batches) <= 2 + 2 * 8 + 2
+
+
 def test_the_decoder_demands_the_fast_protobuf(monkeypatch: pytest.MonkeyPatch) -> None:
     from wearables_platform.errors import ConfigError
 
