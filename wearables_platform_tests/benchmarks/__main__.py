@@ -34,11 +34,18 @@ MODULES = {
     "P2": "p2_stream",
     "P2-bad": "p2_bad",
     "P3": "p3_stock",
+    "P5": "p5_fleet",
+    "P6": "p6_latency",
     "P7": "p7_scaling",
     "P8": "p7_scaling",
+    "P9": "p9_state",
     "P10a": "p10_downsampling",
     "P10b": "p10_downsampling",
+    "P13": "p13_sql_sink",
+    "P14": "p13_sql_sink",
+    "P15": "p15_redis",
     "P19": "p19_recovery",
+    "P20": "p20_kill",
 }
 # (rounds, seconds a round may take)
 PROFILES = {"quick": (2, 4.0), "bar": (5, 10.0), "full": (5, 60.0)}

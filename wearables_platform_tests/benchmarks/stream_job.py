@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import redis
-from bytewax.run import cli_main
 
+from stream.cluster import Place
 from stream.dataflow import build_flow
-from stream.process import open_log, open_recovery, open_sinks, rules_of
+from stream.process import open_log, open_recovery, open_sinks, rules_of, run_flow
 from stream.source import Control, LiveSource, wall_clock_us
 from wearables_platform.clients.kafka import Admin, TopicSpec
 from wearables_platform.clients.sql import SqlClient
@@ -102,12 +102,17 @@ class Stage:
         self, shape: LogShape, records: Callable[[], Iterator[Any]] | None = None, expected: Expected | None = None
     ) -> Job:
         """Append a log to empty topics and hand it over."""
-        self.jobs += 1
-        kafka_url = self._given() if self.given_kafka else self._own()
-        settings = self.settings.model_copy(update={"kafka_url": kafka_url})
-        Admin(kafka_url).ensure_topics(self._topics())
+        settings = self.with_broker()
+        kafka_url = settings.require("kafka_url")
         append(kafka_url, records() if records else records_of(shape))
         return Job(settings, shape, expected or clean_log(shape))
+
+    def with_broker(self) -> Settings:
+        """Return the settings with a broker whose topics are there and empty."""
+        self.jobs += 1
+        kafka_url = self._given() if self.given_kafka else self._own()
+        Admin(kafka_url).ensure_topics(self._topics())
+        return self.settings.model_copy(update={"kafka_url": kafka_url})
 
     def _own(self) -> str:
         return self.servers.start_own("kafka", self.servers.directory / f"broker-{self.jobs}").url
@@ -178,14 +183,15 @@ def stream_lap(job: Job, *, recovery: bool = True) -> Lap:
         if not began:
             began.extend((time.perf_counter(), time.process_time()))
 
-    log = open_log(job.settings)
+    settings = job.settings.model_copy(update={"run_dir": directory})
+    log = open_log(settings)
+    store = open_recovery(directory / "stream", log) if recovery else None
     control = Control(threading.Event(), turn, wall_clock_us)
-    source = LiveSource(log, rules_of(job.settings), NoModel(), control, stop_at_end=True)
-    flow = build_flow(source, open_sinks(job.settings, lambda _reason: None))
-    epoch = timedelta(seconds=job.settings.stream_epoch_s)
-    store = open_recovery(directory, log) if recovery else None
+    log = log if recovery else replace(log, state_dir=None)
+    source = LiveSource(log, rules_of(settings), NoModel(), control, stop_at_end=True)
+    flow = build_flow(source, open_sinks(settings, lambda _reason: None))
     gc.collect()
-    cli_main(flow, epoch_interval=epoch, recovery_config=store)
+    run_flow(flow, Place.of(settings), timedelta(seconds=settings.stream_epoch_s), store)
     seconds, cpu_seconds = time.perf_counter() - began[0], time.process_time() - began[1]
     shutil.rmtree(directory)
     wrong = what_is_wrong(job)
@@ -247,8 +253,3 @@ def empty_stores(settings: Settings) -> None:
     client.execute(f"TRUNCATE {names} CASCADE")
     client.close()
     redis.Redis.from_url(settings.require("redis_url")).flushall()
-
-
-def with_epoch(job: Job, epoch_s: float) -> Job:
-    """Return the same job with another epoch."""
-    return replace(job, settings=job.settings.model_copy(update={"stream_epoch_s": epoch_s}))

@@ -1,0 +1,91 @@
+"""P20: the stream is killed with SIGKILL while a fleet sends; how long until new values, and until it has caught up.
+
+It is started again at once, as its supervisor does. *First new output* is the first value in Redis that is newer than
+anything shown before the kill. *Caught up* is when the stalest newest value is as fresh as half a second. The goal for
+the way from one to the other is the backlog, all that was appended meanwhile, over 0.9 of the stream's highest rate,
+which laps over a log of as many devices give just before.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, field
+from typing import Any
+
+from wearables_platform_tests.benchmarks.fleet_log import LogShape
+from wearables_platform_tests.benchmarks.live import Platform, Probe, Run, live_platform, run_fleet
+from wearables_platform_tests.benchmarks.runner import Figure, calibration, judged, tell
+from wearables_platform_tests.benchmarks.stream_job import prepared_job, stream_lap
+
+DEVICES = 1_000
+KILL_AT_S = 6.0
+AFTER_S = 14.0
+FRESH_S = 0.5
+SHARE_OF_HIGHEST = 0.9
+LAP_BLOCKS = 200
+
+
+@dataclass
+class Kill:
+    """Kills the stream at a moment of a fleet's run and sees when it is back."""
+
+    platform: Platform
+    killed_s: float | None = None
+    first_s: float | None = None
+    caught_up_s: float | None = None
+    shown: int = field(default=0)
+
+    def at_look(self, elapsed_s: float, probe: Probe) -> None:
+        """Kill when it is time; afterwards look for what is new."""
+        if self.killed_s is None:
+            if elapsed_s >= KILL_AT_S:
+                self.platform.stream.kill()
+                self.platform.stream.restart()
+                self.killed_s, self.shown = elapsed_s, int(probe.newest.max())
+        elif self.first_s is None:
+            if probe.newest.max() > self.shown:
+                self.first_s = elapsed_s - self.killed_s
+        elif self.caught_up_s is None and probe.lag_s() <= FRESH_S:
+            self.caught_up_s = elapsed_s - self.killed_s
+
+
+def measure(rounds: int, seconds: float) -> list[Figure]:
+    """Kill once per round; the highest rate is measured before."""
+    tell("P20, the highest rate", 0, rounds)
+    with prepared_job(LogShape(DEVICES, LAP_BLOCKS)) as job:
+        laps = [stream_lap(job) for _ in range(3)]
+    highest = max(lap.rate for lap in laps)
+    with live_platform() as platform:
+        kills, runs = [], []
+        for done in range(rounds):
+            tell("P20", done, rounds)
+            kill = Kill(platform)
+            runs.append(run_fleet(platform, DEVICES, KILL_AT_S + max(AFTER_S, seconds), at_look=kill.at_look))
+            kills.append(kill)
+    wrong = next((run.wrong for run in runs if run.wrong), "") or next((lap.wrong for lap in laps if lap.wrong), "")
+    return figures(kills, runs, highest, wrong)
+
+
+def figures(kills: list[Kill], runs: list[Run], highest: float, wrong: str) -> list[Figure]:
+    """Judge both times; what did not happen within the run took for ever."""
+    first = [kill.first_s if kill.first_s is not None else float("inf") for kill in kills]
+    caught = [kill.caught_up_s if kill.caught_up_s is not None else float("inf") for kill in kills]
+    rate = runs[0].rate
+    shares = [
+        (end - begin) / max(end * rate / (SHARE_OF_HIGHEST * highest), 1e-9) if end != float("inf") else end
+        for begin, end in zip(first, caught, strict=True)
+    ]
+    detail = f"{wrong}; " * bool(wrong) + ", ".join(
+        (
+            f"{DEVICES:,} devices, {rate:,.0f} messages/s throughout",
+            f"after the kill first new output {statistics.median(first):.1f} s",
+            f"caught up {statistics.median(caught):.1f} s",
+            f"highest rate {highest:,.0f}/s",
+            calibration(),
+        )
+    )
+    common: dict[str, Any] = {"whole": not wrong, "at_most": True}
+    return [
+        judged("P20", first, must=5.0, stretch=2.0, unit="s to new output", detail=detail, **common),
+        judged("P20-caught-up", shares, must=1.0, stretch=1.0, unit="of the time allowed", **common),
+    ]
