@@ -18,6 +18,7 @@ from stream import order_kernel as kernel
 from stream.decode import Ints, Messages
 from stream.devices import Devices
 from stream.order_state import OrderState
+from stream.order_table import by_device
 from wearables_platform.wire.codec import dictionary_of
 from wearables_platform.wire.samples import clock_offsets_us
 
@@ -206,7 +207,7 @@ def _in_order(found: kernel.Found, devices: int) -> npt.NDArray[np.void]:
     if found.counts[columns.EXPIRED]:
         order = np.lexsort([exits[name] for name in ("sequence", "boot", "own", "position", "device")])
     else:
-        order = kernel.by_device(exits["device"], devices)
+        order = by_device(exits["device"], devices)
     ordered: npt.NDArray[np.void] = exits[order]
     return ordered
 

@@ -7,11 +7,9 @@ per boot in ascending sequence. No allocation happens in here: the caller has ma
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from stream.order_columns import (
     BOOT_SILENT_US,
@@ -37,16 +35,9 @@ from stream.order_columns import (
     STEPS,
     TOO_OLD,
 )
+from stream.order_table import clear, compiled
 from wearables_platform.domain.identity import MAX_SEQUENCE_JUMP
 from wearables_platform.domain.time_policy import CLOCK_STEP_TOLERANCE_US
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def _compiled(function: Function) -> Function:
-    # Nothing in here makes an array, so none needs its references counted: that was half of the time.
-    compiled: Function = njit(cache=True, _nrt=False)(function)
-    return compiled
 
 
 class Memory(NamedTuple):
@@ -88,68 +79,7 @@ class Found(NamedTuple):
     counts: Any
 
 
-@_compiled
-def find_slots(boots: Any, count: int, table: Any, device: Any, boot: Any, slots: Any) -> tuple[int, int]:
-    """Fill in each message's boot; new boots are added while there is room. Returns boots and messages without one."""
-    mask, missing = len(table) - 1, 0
-    for i in range(len(device)):
-        if i and device[i] == device[i - 1] and boot[i] == boot[i - 1]:
-            slots[i] = slots[i - 1]
-            missing += slots[i] < 0
-            continue
-        place = _place(device[i], boot[i], mask)
-        while table[place] >= 0 and (boots[table[place]].device != device[i] or boots[table[place]].boot != boot[i]):
-            place = (place + 1) & mask
-        if table[place] < 0 and count < len(boots):
-            table[place] = count
-            _clear(boots, count, device[i], boot[i])
-            count += 1
-        slots[i] = table[place]
-        missing += slots[i] < 0
-    return count, missing
-
-
-@_compiled
-def fill_table(boots: Any, count: int, table: Any) -> None:
-    """Enter the boots in an empty hash table."""
-    mask = len(table) - 1
-    for slot in range(count):
-        place = _place(boots[slot].device, boots[slot].boot, mask)
-        while table[place] >= 0:
-            place = (place + 1) & mask
-        table[place] = slot
-
-
-@_compiled
-def chain_boots(boots: Any, count: int, first_boot: Any, boot_count: Any) -> None:
-    """Chain the boots that were met, device by device."""
-    for slot in range(count):
-        b = boots[slot]
-        if b.seen:
-            b.sibling = first_boot[b.device]
-            first_boot[b.device] = slot
-            boot_count[b.device] += 1
-
-
-@_compiled
-def _place(device: int, boot: int, mask: int) -> Any:
-    mixed = np.uint64(boot) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(device) * np.uint64(0xC2B2AE3D27D4EB4F)
-    mixed ^= mixed >> np.uint64(29)
-    mixed *= np.uint64(0xBF58476D1CE4E5B9)
-    return np.int64((mixed >> np.uint64(32)) & np.uint64(mask))
-
-
-@_compiled
-def _clear(boots: Any, slot: int, device: int, boot: int) -> None:
-    b = boots[slot]
-    b.device, b.boot = device, boot
-    b.held, b.holes, b.segment, b.next, b.floor = 0, 0, 0, 0, -1
-    b.clock_us, b.end_us, b.oldest_us, b.last_us, b.last_offset = 0, 0, 0, 0, -1
-    b.first_held, b.last_held, b.first_hole, b.last_hole, b.sibling = -1, -1, -1, -1, -1
-    b.seen, b.passed = False, False
-
-
-@_compiled
+@compiled
 def take_messages(m: Memory, x: Fetched, o: Found, boots: int, next_offset: int, log_us: int) -> None:
     """Take every message in log order, then let go what log time has released."""
     i = _pass_run(m, x, o, 0)
@@ -161,7 +91,7 @@ def take_messages(m: Memory, x: Fetched, o: Found, boots: int, next_offset: int,
             _expire(m, x, o, slot, log_us, next_offset)
 
 
-@_compiled
+@compiled
 def _pass_run(m: Memory, x: Fetched, o: Found, i: int) -> Any:
     """Let messages pass that are simply in sequence; returns the first that is not. `_take` would do the same."""
     boots, changed, exits, leaving = m.boots, m.changed, o.exits, o.counts[EXITS]
@@ -190,7 +120,7 @@ def _pass_run(m: Memory, x: Fetched, o: Found, i: int) -> Any:
     return i
 
 
-@_compiled
+@compiled
 def _take(m: Memory, x: Fetched, o: Found, i: int) -> None:
     slot, sequence = x.slot[i], x.sequence[i]
     b = m.boots[slot]
@@ -212,7 +142,7 @@ def _take(m: Memory, x: Fetched, o: Found, i: int) -> None:
         _ahead(m, x, o, i)
 
 
-@_compiled
+@compiled
 def _meet(m: Memory, x: Fetched, o: Found, i: int) -> None:
     """Begin to remember a boot; the device's longest silent one makes room for it."""
     b = m.boots[x.slot[i]]
@@ -235,7 +165,7 @@ def _meet(m: Memory, x: Fetched, o: Found, i: int) -> None:
         b.next, b.floor = x.sequence[i], x.sequence[i] - 1
 
 
-@_compiled
+@compiled
 def _forget(m: Memory, o: Found, slot: int) -> None:
     """Make a boot with nothing held one that was never met."""
     b = m.boots[slot]
@@ -250,10 +180,10 @@ def _forget(m: Memory, o: Found, slot: int) -> None:
             other = m.boots[other].sibling
         m.boots[other].sibling = b.sibling
     m.boot_count[b.device] -= 1
-    _clear(m.boots, slot, b.device, b.boot)
+    clear(m.boots, slot, b.device, b.boot)
 
 
-@_compiled
+@compiled
 def _behind(m: Memory, x: Fetched, o: Found, i: int) -> None:
     slot, sequence = x.slot[i], x.sequence[i]
     b = m.boots[slot]
@@ -276,7 +206,7 @@ def _behind(m: Memory, x: Fetched, o: Found, i: int) -> None:
     _fill(m, slot, hole, sequence)
 
 
-@_compiled
+@compiled
 def _fill(m: Memory, slot: int, hole: int, sequence: int) -> None:
     """Take one sequence out of a hole, which may leave none, one or two."""
     h, b = m.holes[hole], m.boots[slot]
@@ -298,7 +228,7 @@ def _fill(m: Memory, slot: int, hole: int, sequence: int) -> None:
             _drop_hole(m, slot, b.first_hole)
 
 
-@_compiled
+@compiled
 def _ahead(m: Memory, x: Fetched, o: Found, i: int) -> None:
     slot, sequence = x.slot[i], x.sequence[i]
     b = m.boots[slot]
@@ -322,7 +252,7 @@ def _ahead(m: Memory, x: Fetched, o: Found, i: int) -> None:
         _give_up(m, o, slot, x.offset[i], 1, x.log_us[i])
 
 
-@_compiled
+@compiled
 def _expire(m: Memory, x: Fetched, o: Found, slot: int, log_us: int, position: int) -> None:
     """Give up gaps whose time is over; each at the log position where it was."""
     b = m.boots[slot]
@@ -335,7 +265,7 @@ def _expire(m: Memory, x: Fetched, o: Found, slot: int, log_us: int, position: i
         _give_up(m, o, slot, at, 0, deadline_us)
 
 
-@_compiled
+@compiled
 def _give_up(m: Memory, o: Found, slot: int, position: int, own: int, detected_us: int) -> None:
     b = m.boots[slot]
     after = m.held[b.first_held]
@@ -357,7 +287,7 @@ def _give_up(m: Memory, o: Found, slot: int, position: int, own: int, detected_u
     _drain(m, o, slot, position, own)
 
 
-@_compiled
+@compiled
 def _drain(m: Memory, o: Found, slot: int, position: int, own: int) -> None:
     """Let go what waits from the next sequence on."""
     b = m.boots[slot]
@@ -375,7 +305,7 @@ def _drain(m: Memory, o: Found, slot: int, position: int, own: int) -> None:
             entry = m.held[entry].after
 
 
-@_compiled
+@compiled
 def _leave(
     m: Memory,
     o: Found,
@@ -405,7 +335,7 @@ def _leave(
         s.start_us, s.end_us, s.log_us = start_us, end_us, log_us
 
 
-@_compiled
+@compiled
 def _note_late(m: Memory, x: Fetched, o: Found, i: int, cause: int) -> None:
     late, b = o.lates[o.counts[LATES]], m.boots[x.slot[i]]
     o.counts[LATES] += 1
@@ -413,7 +343,7 @@ def _note_late(m: Memory, x: Fetched, o: Found, i: int, cause: int) -> None:
     late.start_us, late.end_us, late.log_us = x.start_us[i], x.end_us[i], x.log_us[i]
 
 
-@_compiled
+@compiled
 def _add_held(m: Memory, slot: int, before: int) -> Any:
     """Return a row of the pool, chained behind `before` (-1: first)."""
     entry = m.tops[HELD_FREE]
@@ -436,7 +366,7 @@ def _add_held(m: Memory, slot: int, before: int) -> Any:
     return entry
 
 
-@_compiled
+@compiled
 def _drop_held(m: Memory, slot: int, entry: int) -> None:
     """Unchain the boot's first row."""
     b, e = m.boots[slot], m.held[entry]
@@ -450,7 +380,7 @@ def _drop_held(m: Memory, slot: int, entry: int) -> None:
     m.tops[HELD_FREE] = entry
 
 
-@_compiled
+@compiled
 def _add_hole(m: Memory, slot: int, before: int) -> Any:
     hole = m.tops[HOLE_FREE]
     if hole >= 0:
@@ -472,7 +402,7 @@ def _add_hole(m: Memory, slot: int, before: int) -> Any:
     return hole
 
 
-@_compiled
+@compiled
 def _drop_hole(m: Memory, slot: int, hole: int) -> None:
     b, h = m.boots[slot], m.holes[hole]
     if h.before >= 0:
@@ -486,17 +416,3 @@ def _drop_hole(m: Memory, slot: int, hole: int) -> None:
     b.holes -= 1
     h.slot, h.after = -1, m.tops[HOLE_FREE]
     m.tops[HOLE_FREE] = hole
-
-
-@njit(cache=True)
-def by_device(device: Any, devices: int) -> Any:
-    """Return the places of rows sorted by device, each device's in the order they have."""
-    begin = np.zeros(devices + 1, np.int64)
-    for number in device:
-        begin[number + 1] += 1
-    begin = np.cumsum(begin)
-    order = np.empty(len(device), np.int64)
-    for i in range(len(device)):
-        order[begin[device[i]]] = i
-        begin[device[i]] += 1
-    return order

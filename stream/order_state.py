@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from stream import order_kernel as kernel
+from stream import order_table as table
 from stream.columns import DEVICE, Columns
 from stream.devices import Devices
 from stream.order_columns import (
@@ -25,6 +25,7 @@ from stream.order_columns import (
     HOLE_FREE,
     HOLE_TOP,
 )
+from stream.order_kernel import Memory
 from wearables_platform.wire.samples import clock_offsets_us
 
 Ints = npt.NDArray[np.int64]
@@ -90,10 +91,10 @@ class OrderState:
         return sum(int(one.nbytes) for one in (*kept, self._first_boot, self._boot_count, self._changed))
 
     @property
-    def memory(self) -> kernel.Memory:
+    def memory(self) -> Memory:
         """The arrays as the kernel takes them."""
         per_device = (self._first_boot, self._boot_count, self._changed)
-        return kernel.Memory(self._boots, self._held, self._holes, self._tops, *per_device)
+        return Memory(self._boots, self._held, self._holes, self._tops, *per_device)
 
     @property
     def waiting_rows(self) -> int:
@@ -104,11 +105,11 @@ class OrderState:
         """Return the place in `boots` of each message's boot, new ones for new boots; `log_us` is before them all."""
         self._know_devices()
         slots = np.empty(len(device), np.int64)
-        if kernel.find_slots(self.boots, self._count, self._table, device, boot, slots)[1]:
+        if table.find_slots(self.boots, self._count, self._table, device, boot, slots)[1]:
             new = np.unique(np.stack((device, boot))[:, slots < 0], axis=1).shape[1]
             if self._count + new > len(self._boots):
                 self._make_room_for_boots(new, log_us)
-            self._count, _ = kernel.find_slots(self._boots, self._count, self._table, device, boot, slots)
+            self._count, _ = table.find_slots(self._boots, self._count, self._table, device, boot, slots)
         return slots
 
     def make_room(self, messages: int) -> None:
@@ -221,9 +222,9 @@ class OrderState:
     def _enter_boots(self) -> None:
         """Chain the boots of each device, and find them by name."""
         self._first_boot[:], self._boot_count[:] = -1, 0
-        kernel.chain_boots(self._boots, self._count, self._first_boot, self._boot_count)
+        table.chain_boots(self._boots, self._count, self._first_boot, self._boot_count)
         self._table = np.full(1 << int(2 * len(self._boots) + 8).bit_length(), -1, np.int32)
-        kernel.fill_table(self._boots, self._count, self._table)
+        table.fill_table(self._boots, self._count, self._table)
 
     def _fill_holes(self, holes: npt.NDArray[np.void]) -> None:
         self._holes = holes
@@ -258,7 +259,7 @@ class OrderState:
     def _slots_of(self, device: npt.NDArray[Any], boot: npt.NDArray[Any]) -> Ints:
         slots = np.empty(len(device), np.int64)
         columns = device.astype(np.int64), boot.astype(np.int64)
-        kernel.find_slots(self._boots, self._count, self._table, *columns, slots)
+        table.find_slots(self._boots, self._count, self._table, *columns, slots)
         return slots
 
     def _restore_holes(self, columns: Columns) -> None:
