@@ -114,10 +114,10 @@ class Blocks:
     clipped: NDArray[np.int32]
 
     @classmethod
-    def concat(cls, parts: Sequence[Blocks]) -> Blocks:
-        """Join blocks in time."""
+    def concat(cls, parts: Sequence[Blocks], axis: int = 1) -> Blocks:
+        """Join blocks in time, or devices (axis 0)."""
         names = ("accel_g", "peak_raw_g", "peak_g", "glitches", "clipped")
-        return cls(*(np.concatenate([getattr(part, name) for part in parts], axis=1) for name in names))
+        return cls(*(np.concatenate([getattr(part, name) for part in parts], axis=axis) for name in names))
 
 
 def plan(
@@ -208,6 +208,10 @@ def _no_blocks(devices: int) -> Blocks:
 
 def _reduce(the_plan: DownsamplePlan, raw_g: Samples, lead: int, length: int) -> Blocks:
     """Reduce `length` samples that start at `lead`, piece by piece."""
+    devices_at_once = max(1, PIECE_SAMPLES // the_plan.block_samples)
+    if len(raw_g) > devices_at_once:
+        shares = (raw_g[low : low + devices_at_once] for low in range(0, len(raw_g), devices_at_once))
+        return Blocks.concat([_reduce(the_plan, share, lead, length) for share in shares], axis=0)
     blocks_at_once = max(1, PIECE_SAMPLES // (len(raw_g) * the_plan.block_samples))
     stride = blocks_at_once * the_plan.block_samples
     pieces = []

@@ -54,7 +54,10 @@ def at_platform_rate(rows: pa.RecordBatch) -> pa.RecordBatch:
     parts, places = [rows.filter(pa.array(~raw))], [np.flatnonzero(~raw)]
     for kind, (count, rate, range_g) in enumerate(kinds.T.tolist()):
         group = np.flatnonzero(kind_of == kind)
-        samples_g = accel_g[first[group][:, None] + np.arange(int(count))]
+        if len(kinds.T) == 1:  # the common case: one kind of client, and nothing to copy
+            samples_g = accel_g.reshape(len(counts), int(count), 3)
+        else:
+            samples_g = accel_g[first[group][:, None] + np.arange(int(count))]
         the_plan = _plan_for(int(count), rate, range_g)
         parts.append(_with_blocks(chosen.take(pa.array(group)), the_plan, downsample(the_plan, samples_g)))
         places.append(at[group])
