@@ -26,10 +26,10 @@ Row = tuple[Any, ...]
 
 
 @contextmanager
-def external_sort(keys: Sequence[str], memory_bytes: int = MEMORY_BYTES) -> Iterator[ExternalSort]:
-    """Lend a sort by `keys`; its files are gone at the end."""
+def external_sort(keys: Sequence[str], memory_bytes: int | None = None) -> Iterator[ExternalSort]:
+    """Lend a sort by `keys` that holds `memory_bytes` of rows before it writes; its files are gone at the end."""
     with TemporaryDirectory(prefix="sort-") as directory:
-        yield ExternalSort(keys, Path(directory), memory_bytes)
+        yield ExternalSort(keys, Path(directory), memory_bytes or MEMORY_BYTES)
 
 
 class ExternalSort:

@@ -1,0 +1,222 @@
+"""How rows lie in the lake's files: exact samples, bounded memory, order, statistics, meanings, versions."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wearables_platform.batch.messages import bucket_count, each_identity_once, export_days
+from wearables_platform.clients.lake import Lake, open_lake
+from wearables_platform.clients.lake_files import FileObjects
+from wearables_platform.clients.manifest import Manifest, bucket_of
+from wearables_platform.domain.channels import ACCELERATION, CHANNELS
+from wearables_platform.errors import StoreRefused
+from wearables_platform.wire import lake_schemas
+from wearables_platform.wire.codec import decode
+from wearables_platform.wire.lake_schemas import COLUMNS_KEY, SCHEMAS, VERSION_KEY
+from wearables_platform.wire.raw_messages import raw_dataset, raw_rows
+from wearables_platform.wire.sample_columns import STEPS_G, restore_samples, split_samples
+from wearables_platform_tests.lake_rig import DAY, DAY_US, ListedArchive, document, documents
+
+KINDS = "ifgw"
+
+
+def sample_rows(kinds: list[str], seed: int) -> pa.Table:
+    """Messages sent as int16 (i), float means (f), float multiples of a step (g), float oddities (w)."""
+    random = np.random.default_rng(seed)
+    made = []
+    for kind in kinds:
+        n = int(random.integers(1, 30))
+        step_g = STEPS_G[int(random.integers(len(STEPS_G)))]
+        counts = random.integers(-32_768, 32_768, (n, 3))
+        odd = np.array([[np.nan, np.inf, -0.0], [1e30, -1e-40, 0]])
+        values = {"i": counts, "f": random.normal(size=(n, 3)), "g": np.maximum(counts, -32_767) * step_g, "w": odd}
+        made.append((1 + (kind == "i"), values[kind].astype("<i2" if kind == "i" else "<f4").tobytes()))
+    columns = [
+        pa.array([f"d{i}" for i in range(len(made))], pa.string()),
+        pa.array([encoding for encoding, _ in made], pa.int32()),
+        pa.array([0.01 * (encoding == 2) for encoding, _ in made], pa.float32()),
+        pa.array([raw for _, raw in made], pa.binary()),
+        pa.array(np.full(len(made), 100.0)),
+    ]
+    names = ("device_id", "encoding", "scale_g", "samples", "rate_hz")
+    fields = [pa.field(name, column.type, nullable=False) for name, column in zip(names, columns, strict=True)]
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
+
+
+@settings(max_examples=60)
+@given(st.lists(st.sampled_from(KINDS), max_size=12), st.integers(0, 5), st.integers(0, 6))
+def test_samples_come_back_byte_by_byte_whatever_they_were_sent_as(kinds: list[str], seed: int, skip: int) -> None:
+    table = sample_rows(kinds, seed)
+    assert restore_samples(split_samples(table)).equals(table)
+    assert restore_samples(split_samples(table.slice(skip))).equals(table.slice(skip))
+    assert restore_samples(split_samples(table).slice(skip)).equals(table.slice(skip))
+
+
+def test_floats_on_a_sensors_step_lie_as_counts_and_means_as_floats() -> None:
+    stored = split_samples(sample_rows(["g", "f", "i", "w"], 3))
+    assert [value is not None for value in stored["count_x"].to_pylist()] == [True, False, True, False]
+    assert [value is not None for value in stored["x_g"].to_pylist()] == [False, True, False, True]
+    assert stored["step_g"].null_count == 2
+
+
+def exported(tmp_path: Path, made: list[dict[str, Any]], **options: Any) -> tuple[Lake, Manifest]:
+    lake = Lake(FileObjects(tmp_path / "lake"), **options)
+    return lake, export_days(ListedArchive(made), lake, ACCELERATION, [DAY])[DAY]
+
+
+def lake_bytes(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def test_any_order_of_documents_gives_the_same_bytes_in_order_of_device_and_time(tmp_path: Path) -> None:
+    made = documents(devices=3, messages=40)
+    shuffled = [made[i] for i in np.random.default_rng(1).permutation(len(made))]
+    one, first = exported(tmp_path / "one", made, group_bytes=4_000, file_bytes=20_000)
+    _, second = exported(tmp_path / "two", shuffled, group_bytes=4_000, file_bytes=20_000)
+    assert len(first.files) > 1
+    assert second == first
+    assert lake_bytes(tmp_path / "one") == lake_bytes(tmp_path / "two")
+    table = one.read_table("raw/acceleration", [DAY])
+    assert table is not None
+    keys = list(zip(*(table[name].to_pylist() for name in ("device_id", "start_time_us")), strict=True))
+    assert keys == sorted(keys)
+    by_id = {each["_id"]: each for each in made}
+    raw = decode(ACCELERATION, [by_id[identity]["payload"] for identity in table["message_id"].to_pylist()]).rows
+    assert table["samples"].combine_chunks() == raw.column("samples")
+    assert table["payload_sha256"].to_pylist() == [
+        by_id[identity]["payload_sha256"] for identity in table["message_id"].to_pylist()
+    ]
+
+
+def test_a_document_the_cursor_gives_twice_lies_in_the_lake_once(tmp_path: Path) -> None:
+    made = documents(devices=2, messages=5)
+    _, manifest = exported(tmp_path, [*made, made[3], *made[6:8]])
+    assert manifest.rows == 10
+    tables = [pa.table({"message_id": ids}) for ids in (["a", "a", "b"], ["b"], ["b", "c"])]
+    assert [row for each in each_identity_once(tables) for row in each["message_id"].to_pylist()] == ["a", "b", "c"]
+
+
+def test_a_large_day_is_cut_by_device_into_files_that_say_whose_they_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from wearables_platform.batch import messages
+
+    assert [bucket_count(n) for n in (0, 50_000, 50_001, 10**9)] == [1, 1, 2, 64]
+    monkeypatch.setattr(messages, "bucket_count", lambda _: 4)
+    lake, manifest = exported(tmp_path, documents(devices=8, messages=3))
+    assert manifest.rows == 24
+    for file in manifest.files:
+        devices = set(lake.read_file(file, ["device_id"])["device_id"].to_pylist())
+        assert {bucket_of(device, 4) for device in devices} == {file.bucket}
+    found = lake.read_table("raw/acceleration", [DAY], device_id="watch-003")
+    assert found is not None
+    assert "watch-003" in found["device_id"].to_pylist()
+    assert found.num_rows < 24
+
+
+def test_a_question_about_one_device_and_an_hour_reads_few_row_groups(tmp_path: Path) -> None:
+    lake, manifest = exported(tmp_path, documents(devices=6, messages=100), group_bytes=4_000, file_bytes=50_000)
+    held = sum(pq.ParquetFile(io.BytesIO(lake.get(file.path))).metadata.num_row_groups for file in manifest.files)
+    span = (DAY_US + 50 * 1_000_000, DAY_US + 55 * 1_000_000)
+    groups = list(lake.scan("raw/acceleration", [DAY], device_id="watch-002", time_range_us=span))
+    assert held >= 30
+    assert 1 <= len(groups) <= 3  # those of the span, and one that ends another device and begins this one
+    rows = pa.concat_tables(groups).filter(pc.field("device_id") == "watch-002")
+    wanted = rows.filter((pc.field("start_time_us") >= span[0]) & (pc.field("start_time_us") < span[1]))
+    assert wanted.num_rows == 5
+
+
+LARGE_DAY = """
+import resource, sys
+from wearables_platform_tests.lake_rig import DAY, ListedArchive, large_documents
+from wearables_platform.batch import external_sort
+from wearables_platform.batch.messages import export_days
+from wearables_platform.clients.lake import Lake
+from wearables_platform.clients.lake_files import FileObjects
+from wearables_platform.domain.channels import ACCELERATION
+
+external_sort.MEMORY_BYTES = 6_000_000
+lake = Lake(FileObjects(__import__("pathlib").Path(sys.argv[1])), group_bytes=2_000_000, file_bytes=50_000_000)
+for count in map(int, sys.argv[2:]):
+    made = export_days(ListedArchive(large_documents(count), count, at_once=50), lake, ACCELERATION, [DAY])[DAY]
+    print(made.rows, len(made.files), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_a_day_four_times_as_large_takes_no_more_memory(tmp_path: Path) -> None:
+    # 19.2 kB a message, as a device at 16 kHz sends every 100 ms: 29 MB and 115 MB of samples.
+    environment = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+    command = [sys.executable, "-c", LARGE_DAY, str(tmp_path), "1500", "6000"]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert ended.returncode == 0, ended.stderr
+    small, large = ([int(word) for word in line.split()] for line in ended.stdout.splitlines())
+    assert (small[:2], large[:2]) == ([1500, 1], [6000, 3])
+    assert large[2] - small[2] < 30_000  # kB; the larger day has 86 MB more
+
+
+def test_every_column_of_every_dataset_says_what_it_means_in_the_file_itself(tmp_path: Path) -> None:
+    lake, manifest = exported(tmp_path, documents(devices=1, messages=1))
+    written = pq.read_metadata(io.BytesIO(lake.get(manifest.files[0].path))).metadata
+    described = json.loads(written[COLUMNS_KEY])
+    assert written[VERSION_KEY] == b"2"
+    assert described["step_g"]["unit"] == "[g]"
+    for channel in CHANNELS:
+        schema = SCHEMAS[raw_dataset(channel)]
+        stored = schema.to_stored(raw_rows(channel, []))
+        assert set(stored.column_names) <= schema.columns.keys()
+    from wearables_platform.wire.feature_schema import EVENT_SCHEMA, WINDOW_SCHEMA
+
+    assert set(WINDOW_SCHEMA.names) == SCHEMAS["features/windows"].columns.keys()
+    assert set(EVENT_SCHEMA.names) == SCHEMAS["features/spikes"].columns.keys()
+
+
+def test_a_reader_older_than_the_file_says_so_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    with monkeypatch.context() as newer:
+        newer.setitem(lake_schemas.SCHEMAS, "raw/acceleration", replace(SCHEMAS["raw/acceleration"], version=3))
+        lake, manifest = exported(tmp_path, documents(devices=1, messages=1))
+    with pytest.raises(StoreRefused, match=r"version 3 of raw/acceleration, this code reads up to version 2: update"):
+        lake.read_table("raw/acceleration", [DAY])
+    text = json.loads(manifest.to_bytes()) | {"format": 3}
+    with pytest.raises(StoreRefused, match=r"manifest of raw/acceleration/2026-03-29 has format 3.*update"):
+        Manifest.from_bytes(json.dumps(text).encode())
+
+
+def test_files_of_the_first_version_are_still_read(tmp_path: Path) -> None:
+    lake = open_lake(tmp_path.as_uri())
+    table = raw_rows(ACCELERATION, [document("watch-1", 0)])
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    path = f"raw/acceleration/day={DAY}/old.parquet"
+    lake.put(path, sink.getvalue())
+    old = {"path": path, "sha256": "", "rows": 1, "size_bytes": sink.tell(), "min_time_us": None, "max_time_us": None}
+    about = {"format": 1, "dataset": "raw/acceleration", "partition": DAY, "files": [old], "cut": {}, "versions": {}}
+    lake.put(f"manifests/raw/acceleration/{DAY}.json", json.dumps(about).encode())
+    assert lake.read_table("raw/acceleration", [DAY]) == table
+    assert lake.read_table("raw/acceleration", [DAY], columns=["samples"]) == table.select(["samples"])
+
+
+def objects_of(directory: Path) -> Iterator[bytes]:
+    return (path.read_bytes() for path in directory.rglob("*") if path.is_file() and ".locks" not in path.parts)
+
+
+def test_the_lake_holds_parquet_and_text_and_nothing_pickled(tmp_path: Path) -> None:
+    exported(tmp_path, documents(devices=1, messages=2))
+    for data in objects_of(tmp_path / "lake"):
+        assert data[:4] == data[-4:] == b"PAR1" or json.loads(data)
