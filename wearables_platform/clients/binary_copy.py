@@ -102,8 +102,12 @@ def sort_key(column: Column) -> Array | None:
     if not isinstance(column, np.ndarray):
         text = _as_text(column)
         # The order of the texts themselves, so that every writer has the same; equal texts rank equal.
-        ranks = {value: rank for rank, value in enumerate(sorted({value or "" for value in text.values}))}
-        rank = np.array([*(ranks[value or ""] for value in text.values), -1])
+        values = [value or "" for value in text.values]
+        ordered = sorted(set(values))
+        if ordered == values:
+            return text.codes
+        ranks = {value: rank for rank, value in enumerate(ordered)}
+        rank = np.array([*(ranks[value] for value in values), -1])
         return np.where(text.codes < 0, -1, rank[text.codes])
     return column
 

@@ -282,6 +282,8 @@ def _in_order(keys: Sequence[npt.NDArray[Any] | None], n: int) -> npt.NDArray[np
     telling = [key for key in keys if key is not None]
     if not telling:
         return None if not keys else np.array([n - 1])
+    if _rise(telling):
+        return None
     order = np.lexsort(telling[::-1])  # stable: of one key the last given stays last
     last = np.zeros(n, bool)
     last[-1] = True
@@ -289,6 +291,16 @@ def _in_order(keys: Sequence[npt.NDArray[Any] | None], n: int) -> npt.NDArray[np
         ordered = key[order]
         last[:-1] |= ordered[1:] != ordered[:-1]
     return order[last]
+
+
+def _rise(keys: Sequence[npt.NDArray[Any]]) -> bool:
+    """Whether each row's key is above the one before it."""
+    tied = np.ones(len(keys[0]) - 1, bool)
+    for key in keys:
+        if (tied & (key[1:] < key[:-1])).any():
+            return False
+        tied &= key[1:] == key[:-1]
+    return not tied.any()
 
 
 def _copy_statement(table: str, columns: Iterable[str]) -> pgsql.Composed:

