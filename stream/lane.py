@@ -6,27 +6,27 @@ between workers. Nothing in here knows the engine: fetches in, harvests out, `st
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from stream.columns import Columnar
 from stream.devices import Devices
 from stream.order import OrderState
-from stream.partition import Harvest, Partition, PartitionRules, Scoring
+from stream.partition import END_OF_LOG_MARGIN_US, Harvest, Partition, PartitionRules, Scoring
 from stream.state import LaneState, PartitionState
 from wearables_platform.clients.kafka import Fetch
 
 
-class LaneRules(Columnar, Protocol):
-    """Rules over what the topics of a lane say together; its columns are part of the lane's state.
+class LaneRules(Protocol):
+    """Rules over what the topics of a lane say together; what they remember is part of the lane's state.
 
     `step` gets the harvests of one step: closed rows (`Harvest.rows`) of acceleration, the messages in log order
-    (`Harvest.messages`) of the others. It returns what follows from them, as one more harvest, or None.
+    (`Harvest.messages`), those of acceleration without their samples. It returns what follows from them, as one more
+    harvest, or None.
     """
 
-    def step(self, harvests: Sequence[Harvest], now_us: int) -> Harvest | None:
-        """Take the harvests of one step."""
+    def step(self, harvests: Sequence[Harvest], clocks: Mapping[str, int]) -> Harvest | None:
+        """Take the harvests of one step; `clocks` says by topic how far it has been read, in log time."""
 
 
 def lane_at_the_beginning(number: int, topic_ids: Mapping[str, str | None]) -> LaneState:
@@ -55,22 +55,32 @@ class Lane:
             topic: Partition(state, self.how, self.scoring) for topic, state in self.state.partitions.items()
         }
 
-    def take(self, fetches: Sequence[Fetch], now_us: int) -> list[Harvest]:
-        """Take the next fetches; `now_us` decides only when rows leave, never what is in them."""
-        return self._concluded([self.partitions[fetch.topic].take(fetch, now_us) for fetch in fetches], now_us)
+    def take(self, fetches: Sequence[Fetch], now_us: int, at_end: Collection[str] = ()) -> list[Harvest]:
+        """Take the next fetches, which leave the topics `at_end` at the end of their logs.
+
+        `now_us` decides only when rows leave, never what is in them.
+        """
+        return self._concluded([self.partitions[fetch.topic].take(fetch, now_us) for fetch in fetches], now_us, at_end)
 
     def wait(self, topics: Sequence[str], now_us: int) -> list[Harvest]:
         """Let time pass for the topics that are at the end of their log."""
         found = [self.partitions[topic].wait(now_us) for topic in topics]
-        return self._concluded([harvest for harvest in found if harvest is not None], now_us)
+        return self._concluded([harvest for harvest in found if harvest is not None], now_us, topics)
 
     def flush(self, now_us: int) -> list[Harvest]:
         """Hand out everything that may leave now."""
         harvests = [partition.flush(now_us) for partition in self.partitions.values()]
-        return [harvest for harvest in self._concluded(harvests, now_us) if harvest.has_history]
+        return [harvest for harvest in self._concluded(harvests, now_us, self.partitions) if harvest.has_history]
 
-    def _concluded(self, harvests: list[Harvest], now_us: int) -> list[Harvest]:
-        together = self.rules.step(harvests, now_us) if self.rules is not None else None
+    def _concluded(self, harvests: list[Harvest], now_us: int, at_end: Collection[str]) -> list[Harvest]:
+        if self.rules is None:
+            return harvests
+        waited_us = now_us - END_OF_LOG_MARGIN_US
+        clocks = {
+            topic: max(partition.state.log_us, waited_us) if topic in at_end else partition.state.log_us
+            for topic, partition in self.partitions.items()
+        }
+        together = self.rules.step(harvests, clocks)
         return harvests if together is None else [*harvests, together]
 
 

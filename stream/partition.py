@@ -19,6 +19,7 @@ from stream.windows import Derived, accept, close_idle, close_windows
 from wearables_platform.clients.kafka import Fetch
 from wearables_platform.clients.latest import LatestBatch
 from wearables_platform.domain.channels import ACCELERATION, CHANNEL_BY_TOPIC
+from wearables_platform.signals.device_rules import Findings
 from wearables_platform.signals.windows import WindowRows
 from wearables_platform.wire.codec import DEFAULT_MAX_PAYLOAD_BYTES
 
@@ -48,6 +49,15 @@ class ScoredRows:
 
 
 @dataclass(frozen=True)
+class Ruled:
+    """What a lane's rules found in one step; `device_ids` names the devices that findings count."""
+
+    device_ids: list[str]
+    findings: Findings
+    log_us: int
+
+
+@dataclass(frozen=True)
 class Harvest:
     """What one step of one partition gives the sinks; every sink takes its part, all of them may see it twice."""
 
@@ -63,12 +73,13 @@ class Harvest:
     late: list[Late] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
     newest_append_us: int = 0
-    messages: Messages | None = None  # new ones in log order, of topics that make no windows
+    messages: Messages | None = None  # new ones in log order; of acceleration only whose and when
+    ruled: Ruled | None = None
 
     @property
     def has_history(self) -> bool:
         """Whether there is anything for the database."""
-        return bool(self.rows or self.ledger or self.gaps or self.clock_steps or self.late)
+        return bool(self.rows or self.ledger or self.gaps or self.clock_steps or self.late or self.ruled)
 
 
 @dataclass(frozen=True)
@@ -117,9 +128,10 @@ class Partition:
         latest = latest_of_messages(self.channel, decoded.messages, ordered.fresh)
         newest_us = int(fetch.append_us.max()) if len(fetch) else 0
         harvest = self._harvest(now_us, decoded.dead_letters, latest, newest_us)
-        if self.channel is ACCELERATION:
-            return harvest
-        return replace(harvest, messages=decoded.messages.take(np.flatnonzero(ordered.fresh)))
+        messages = decoded.messages
+        if self.channel is ACCELERATION:  # the samples stay behind
+            messages = replace(messages, rows=messages.rows.select(["device_id"]))
+        return replace(harvest, messages=messages.take(np.flatnonzero(ordered.fresh)))
 
     def wait(self, now_us: int) -> Harvest | None:
         """At the end of the log, let time pass: gaps and idle devices need not wait for the next record."""

@@ -87,6 +87,8 @@ ANOMALIES: Final = stream_table(
         "direction_y": "float8",
         "direction_z": "float8",
         "severity": "text",
+        "extreme_value": "float8",
+        "extreme_unit": "text",
         "feature_version": "text",
         "provisional": "bool",
         "revision": "int8",
@@ -170,6 +172,8 @@ def anomaly_rows(made: ScoredRows) -> TableRows:
         "direction_y": events.direction_y,
         "direction_z": events.direction_z,
         "severity": [spike_severity(peak_g) for peak_g in events.peak_g.tolist()],
+        "extreme_value": events.peak_g,
+        "extreme_unit": "[g]",
         "feature_version": FEATURE_VERSION,
     }
     # Few, and an event may come again: appending would gain nothing.

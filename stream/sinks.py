@@ -17,7 +17,7 @@ import prometheus_client
 import tenacity
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
-from stream import rows
+from stream import rows, rule_rows
 from stream.partition import Harvest
 from wearables_platform.clients.kafka import Producer, QueueFull
 from wearables_platform.clients.redis import LatestWriter
@@ -135,6 +135,7 @@ def write_history(connection: Connection, items: list[Harvest], appended: Append
     if spans:
         _QUERIES.withdraw_provisional_anomalies(connection, **rows.superseded_columns(spans))
     parts = [*(rows.window_rows(one) for one in made), *(rows.anomaly_rows(one) for one in made)]
+    parts += [part for item in items if item.ruled is not None for part in rule_rows.rule_rows(item.ruled)]
     for table, columns, new in rows.by_table(parts):
         upsert_columns(connection, table, columns, appended=appended if new else None)
     gaps = [gap for item in items for gap in item.gaps]
@@ -144,6 +145,9 @@ def write_history(connection: Connection, items: list[Harvest], appended: Append
         _QUERIES.record_gaps(connection, **rows.gap_columns(gaps))
     if steps:
         _QUERIES.record_clock_steps(connection, **rows.clock_step_columns(steps))
+    judged_again = rule_rows.late_minute_columns(items)
+    if judged_again["starts"]:
+        _QUERIES.mark_dirty_minutes(connection, **judged_again)
     if late or steps:
         _QUERIES.mark_dirty_windows(connection, **rows.dirty_columns(late, steps))
     ledger = rows.ledger_columns(items)
@@ -178,7 +182,7 @@ def announcement_writer(kafka_url: str) -> Write:
     producer = Producer(kafka_url, "stream-anomalies", message_timeout_s=FLUSH_TIMEOUT_S)
 
     def write(items: list[Harvest]) -> None:
-        events = [event for item in items for made in item.rows for event in rows.anomaly_events(made)]
+        events = _all_events(items)
         for event in events:
             value = json.dumps(event, sort_keys=True).encode()
             key = event["device_id"].encode()
@@ -198,20 +202,26 @@ def _sending(producer: Producer, send: Callable[[], object]) -> None:
 
 
 def _events(items: list[Harvest]) -> Mapping[str, Mapping[str, Any]]:
-    events = [event for item in items for made in item.rows for event in rows.anomaly_events(made)]
-    return {rows.anomaly_key(event): event for event in events}
+    return {rows.anomaly_key(event): event for event in _all_events(items)}
+
+
+def _all_events(items: list[Harvest]) -> list[dict[str, Any]]:
+    spikes = [event for item in items for made in item.rows for event in rows.anomaly_events(made)]
+    return spikes + [event for item in items if item.ruled for event in rule_rows.rule_events(item.ruled)]
 
 
 def _ensure_months(client: SqlClient, items: list[Harvest], known: set[tuple[str, str]]) -> None:
     """Make the monthly partitions exist before rows fall into the default one."""
-    wanted = {
-        (table, f"{datetime.fromtimestamp(start_us / 1e6, UTC):%Y-%m-01}")
+    begins = [
+        (table, start_us)
         for item in items
         for made in item.rows
         if len(made.derived.windows)  # a harvest may hold events of windows written before
-        for start_us in {int(made.derived.windows.start_us.min()), int(made.derived.windows.start_us.max())}
+        for start_us in (int(made.derived.windows.start_us.min()), int(made.derived.windows.start_us.max()))
         for table in (rows.WINDOWS.name, rows.ANOMALIES.name)
-    }
+    ]
+    begins += [begin for item in items if item.ruled for begin in rule_rows.begins_us(item.ruled)]
+    wanted = {(table, f"{datetime.fromtimestamp(start_us / 1e6, UTC):%Y-%m-01}") for table, start_us in begins}
     for table, month in sorted(wanted - known):
         with client.transaction() as connection:
             list(_QUERIES.ensure_months(connection, qualified=table, first_day=month, last_day=month))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -17,13 +18,16 @@ from typing import Final
 import prometheus_client
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
+from stream.crashes import CrashBook, blanked, with_poison_named
 from stream.journal import Journal
 from stream.lane import Lane, lane_at_the_beginning, part_name, part_number
 from stream.partition import Harvest, PartitionRules, Scoring
+from stream.rules import LiveRules
 from stream.state import LaneState
 from wearables_platform.clients.kafka import Fetch, PartitionReader, check_topic_id
 from wearables_platform.clients.log import EARLIEST
 from wearables_platform.domain.time_policy import EPOCH
+from wearables_platform.signals.device_rules import DeviceRules
 
 MAX_MESSAGES: Final = 10_000
 # How long an empty lane is left alone: what it adds to latency, against a core kept busy by asking.
@@ -114,13 +118,20 @@ class LiveSource(FixedPartitionedSource[Harvest, bytes]):
             )
             for topic, one in state.partitions.items()
         }
-        lane = Lane(state, self._rules, self._scoring)
-        return LivePart(readers, lane, self._control, journal, stop_at_end=self._stop_at_end)
+        assert isinstance(state.rules, DeviceRules), "made with the state"
+        lane = Lane(state, self._rules, self._scoring, LiveRules(state.rules, state.devices))
+        return LivePart(readers, lane, self._control, journal, self._crashes(state), stop_at_end=self._stop_at_end)
+
+    def _crashes(self, state: LaneState) -> CrashBook | None:
+        if self._log.state_dir is None:
+            return None
+        path = self._log.state_dir.parent / "crashes" / f"lane-{state.number:03d}.json"
+        return CrashBook(path, {topic: one.next_offset for topic, one in state.partitions.items()})
 
     def _state(self, number: int, journal: Journal | None, resume_state: bytes | None) -> LaneState:
         if resume_state is None or journal is None:
-            return lane_at_the_beginning(number, self._log.topic_ids)
-        state = journal.load(resume_state)
+            return replace(lane_at_the_beginning(number, self._log.topic_ids), rules=DeviceRules())
+        state = journal.load(resume_state, DeviceRules())
         for topic, partition in state.partitions.items():
             check_topic_id(topic, partition.topic_id, self._log.topic_ids[topic])
         return state
@@ -135,10 +146,13 @@ class LivePart(StatefulSourcePartition[Harvest, bytes]):
         lane: Lane,
         control: Control,
         journal: Journal | None,
+        crashes: CrashBook | None,
         *,
         stop_at_end: bool = False,
     ) -> None:
         self._readers, self._lane, self._control, self._journal = readers, lane, control, journal
+        self._crashes = crashes
+        self._portions: deque[list[Fetch]] = deque()
         self._stop_at_end = stop_at_end
         self._at_end = dict.fromkeys(readers, False)
         self._next_awake: datetime | None = None
@@ -151,9 +165,9 @@ class LivePart(StatefulSourcePartition[Harvest, bytes]):
         if self._control.stopping.is_set():
             raise StopIteration
         now_us = self._control.clock_us()
-        fetches = self._fetches()
+        fetches = self._portions.popleft() if self._portions else self._fetches()
         if fetches:
-            return self._taken(self._lane.take(fetches, now_us), fetches, now_us)
+            return self._taken(self._work(fetches, now_us), fetches, now_us)
         if self._stop_at_end and all(self._at_end.values()):
             return self._last(now_us)
         self._next_awake = datetime.now(UTC) + QUIET
@@ -179,12 +193,31 @@ class LivePart(StatefulSourcePartition[Harvest, bytes]):
             reader.close()
         if self._journal is not None:
             self._journal.close()
+        if self._crashes is not None:
+            self._crashes.close()
 
     def _fetches(self) -> list[Fetch]:
-        """Return what has arrived, at most one fetch per topic."""
+        """Return what has arrived, at most one fetch per topic; after crashes a portion of it."""
         found = {topic: reader.fetch(MAX_MESSAGES, 0.0) for topic, reader in self._readers.items()}
         self._at_end |= {topic: fetch.at_end for topic, fetch in found.items() if fetch is not None}
-        return [fetch for fetch in found.values() if fetch is not None and len(fetch)]
+        fetches = [fetch for fetch in found.values() if fetch is not None and len(fetch)]
+        if self._crashes is None or not fetches:
+            return fetches
+        first, *rest = self._crashes.portions(fetches)
+        self._portions.extend(rest)
+        return first
+
+    def _work(self, fetches: list[Fetch], now_us: int) -> list[Harvest]:
+        at_end = [topic for topic, is_so in self._at_end.items() if is_so and not self._portions]
+        if self._crashes is None:
+            return self._lane.take(fetches, now_us, at_end)
+        with self._crashes.working_on(fetches):
+            condemned = [self._crashes.condemned(fetch.topic) for fetch in fetches]
+            workable = [blanked(*pair) for pair in zip(fetches, condemned, strict=True)]
+            harvests = self._lane.take(workable, now_us, at_end)
+        for i, (fetch, positions) in enumerate(zip(fetches, condemned, strict=True)):
+            harvests[i] = with_poison_named(harvests[i], fetch, positions)
+        return harvests
 
     def _taken(self, harvests: list[Harvest], fetches: list[Fetch], now_us: int) -> list[Harvest]:
         self._next_awake = None

@@ -21,3 +21,27 @@ def spike_severity(peak_g: float) -> Severity:
     if peak_g >= CRITICAL_PEAK_G:
         return "critical"
     return "warning" if peak_g >= WARNING_PEAK_G else "info"
+
+
+# By kind: from which size of the extreme value on an event is more than worth knowing. 150 /min at rest is beyond what
+# emotion or fever does to most people.
+_WARNING_FROM: Final = {
+    "stuck_sensor": 0.0,
+    "rate_drift": 5.0,
+    "implausible_heart_rate": 0.0,
+    "high_heart_rate_at_rest": 100.0,
+    "silent_sensor": 600.0,
+}
+_CRITICAL_FROM: Final = {"high_heart_rate_at_rest": 150.0}
+
+
+def rule_severity(kind: str, extreme_value: float) -> Severity:
+    """Return how loudly an event of a rule is announced.
+
+    >>> rule_severity("high_heart_rate_at_rest", 112.0), rule_severity("rate_drift", -2.5)
+    ('warning', 'info')
+    """
+    size = abs(extreme_value)
+    if size >= _CRITICAL_FROM.get(kind, float("inf")):
+        return "critical"
+    return "warning" if size >= _WARNING_FROM.get(kind, float("inf")) else "info"

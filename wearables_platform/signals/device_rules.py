@@ -61,6 +61,10 @@ class Findings:
     rolling: Table
     late: Table
 
+    def __len__(self) -> int:
+        """Return how much was found, of any sort."""
+        return len(self.events) + len(self.wear) + len(self.rolling) + len(self.late)
+
     @classmethod
     def concat(cls, parts: Sequence[Findings]) -> Findings:
         """Join findings end to end."""
@@ -107,7 +111,7 @@ class DeviceRules:
         rolling = self.rolling.step(rows)
         wear, worn = self.wear.step(rows)
         over = self.motion.add(rows.device, rows.start_us // MINUTE_US, motion_columns(rows))
-        if not len(over) and not len(readings.device):
+        if not len(over) and not len(readings.device) and not self.join.freed:
             return Findings(worn, wear, rolling, np.zeros(0, LATE))
         heart = heart_minutes(readings.device, readings.time_us, readings.bpm)
         minutes, late = self.join.take(over, heart, self.motion.table["span"])

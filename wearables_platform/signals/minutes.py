@@ -128,12 +128,23 @@ class MinuteJoin:
         Minutes before this one have been judged.
     motion, heart : structured arrays
         What waits, sorted by (device, minute): a few minutes per device.
+    motion_may_go_on, heart_may_go_on : bool
+        Whether a minute may be judged without the other sensor after the grace. Not while the other's messages of that
+        time are known to be unread.
     """
 
     heart_front: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     done: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     motion: Table = field(default_factory=lambda: MOTION.empty(0))
     heart: Table = field(default_factory=lambda: np.zeros(0, HEART))
+    motion_may_go_on: bool = True
+    heart_may_go_on: bool = True
+    _taken_with: tuple[bool, bool] | None = None
+
+    @property
+    def freed(self) -> bool:
+        """Tell whether what waits may be judged now and could not be when minutes were last taken."""
+        return self._taken_with != (self.motion_may_go_on, self.heart_may_go_on)
 
     def grow(self, devices: int) -> None:
         """Make room for new devices."""
@@ -159,12 +170,22 @@ class MinuteJoin:
         minutes : structured array of `MINUTE`, sorted by (device, minute)
         late : structured array of ``device`` and ``span``
         """
+        self._taken_with = self.motion_may_go_on, self.heart_may_go_on
         late = [table[["device", "span"]][table["span"] < self.done[table["device"]]] for table in (motion, heart)]
         self.motion = by_key(np.concatenate((self.motion, motion[motion["span"] >= self.done[motion["device"]]])))
         self.heart = heart_sums(np.concatenate((self.heart, heart[heart["span"] >= self.done[heart["device"]]])))
         np.maximum.at(self.heart_front, heart["device"], heart["span"])
-        self.done = np.maximum(self.done, _ready(motion_front.astype(np.int64), self.heart_front.astype(np.int64)))
+        self.done = np.maximum(self.done, self._ready(motion_front.astype(np.int64), self.heart_front.astype(np.int64)))
         return self._released(), np.concatenate([_plain(part) for part in late])
+
+    def _ready(self, motion: Ints, heart: Ints) -> NDArray[np.int32]:
+        """Return the minute before which both sensors, or one of them and patience, are at an end."""
+        ready = np.minimum(motion, heart)
+        if self.motion_may_go_on:
+            ready = np.maximum(ready, motion - GRACE_MINUTES)
+        if self.heart_may_go_on:
+            ready = np.maximum(ready, heart - GRACE_MINUTES)
+        return np.asarray(ready.clip(NO_SPAN), np.int32)
 
     def _released(self) -> Table:
         motion_ready = self.motion["span"] < self.done[self.motion["device"]]
@@ -172,12 +193,6 @@ class MinuteJoin:
         minutes = joined(self.motion[motion_ready], self.heart[heart_ready])
         self.motion, self.heart = self.motion[~motion_ready], self.heart[~heart_ready]
         return minutes
-
-
-def _ready(motion: Ints, heart: Ints) -> NDArray[np.int32]:
-    """Return the minute before which both sensors, or one of them and patience, are at an end."""
-    both, either = np.minimum(motion, heart), np.maximum(motion, heart)
-    return np.asarray(np.maximum(both, either - GRACE_MINUTES).clip(NO_SPAN), np.int32)
 
 
 def _plain(keys: Table) -> Table:

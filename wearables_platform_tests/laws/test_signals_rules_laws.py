@@ -97,7 +97,7 @@ def over(findings: Findings, until_us: int) -> dict[str, list[Any]]:
     }
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_any_cut_gives_what_the_whole_gives(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -1,0 +1,157 @@
+"""What rules found, as rows of the database and as plain values for Kafka and Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from stream.partition import Harvest, Ruled
+from stream.rows import ANOMALIES, FINAL_REVISION, PROVISIONAL_REVISION, TableRows, stream_table
+from wearables_platform.clients.binary_copy import Column, Text
+from wearables_platform.domain.severity import rule_severity
+from wearables_platform.domain.time_policy import from_us
+from wearables_platform.signals.minutes import MINUTE_US
+from wearables_platform.signals.rolling import ROLLING_COLUMNS
+from wearables_platform.signals.rule_kinds import RULE_KINDS
+from wearables_platform.signals.wear import QUARTER_US, WearState
+from wearables_platform.signals.windows import FEATURE_VERSION, window_start_us
+
+_SQL_TYPES: Final = {"float64": "float8", "int32": "int4"}
+_STANDING: Final = {"feature_version": "text", "provisional": "bool", "revision": "int8", "origin": "text"}
+_NAMES: Final = [kind.name for kind in RULE_KINDS]
+_UNITS: Final = [kind.unit for kind in RULE_KINDS]
+
+ROLLING: Final = stream_table(
+    "telemetry.rolling_features",
+    ("device_id", "window_start", "span_s"),
+    {
+        "device_id": "text",
+        "window_start": "timestamptz",
+        "span_s": "int4",
+        **{column.name: _SQL_TYPES[column.dtype] for column in ROLLING_COLUMNS},
+        **_STANDING,
+    },
+)
+WEAR: Final = stream_table(
+    "telemetry.wear",
+    ("device_id", "window_start"),
+    {
+        "device_id": "text",
+        "window_start": "timestamptz",
+        "state": "text",
+        "seconds": "int4",
+        "still_axes": "int4",
+        "sd_mg": "float8",
+        **_STANDING,
+    },
+)
+
+
+def rule_rows(ruled: Ruled) -> Iterator[TableRows]:
+    """Yield rows for the database; what is still going on comes before what is over, and gives way to it."""
+    found = ruled.findings
+    for still_open in (True, False):
+        events = found.events[found.events["open"] == still_open]
+        if len(events):
+            yield TableRows(ANOMALIES, event_columns(events, ruled.device_ids), still_open, new=False)
+    if len(found.wear):
+        yield TableRows(WEAR, _wear_columns(found.wear, ruled.device_ids))
+    if len(found.rolling):
+        yield TableRows(ROLLING, _rolling_columns(found.rolling, ruled.device_ids))
+
+
+def begins_us(ruled: Ruled) -> Iterator[tuple[str, int]]:
+    """Yield, per table there are rows for, the earliest and the latest instant."""
+    for part in rule_rows(ruled):
+        starts_us = part.columns["window_start"]
+        assert isinstance(starts_us, np.ndarray), "instants are an array"
+        yield part.table.name, int(starts_us.min())
+        yield part.table.name, int(starts_us.max())
+
+
+def event_columns(events: npt.NDArray[Any], device_ids: Sequence[str]) -> dict[str, Column]:
+    """Return events of rules in the columns of the table of all events; what only spikes have is NULL."""
+    start_us, end_us = events["start_us"].astype(np.int64), events["end_us"].astype(np.int64)
+    return {
+        "device_id": Text(events["device"], device_ids),
+        "kind": Text(events["kind"], _NAMES),
+        "window_start": window_start_us(start_us),
+        "started_at": start_us,
+        "ended_at": end_us,
+        "duration_ms": (end_us - start_us) / 1_000,
+        "peak_g": None,
+        "direction_x": None,
+        "direction_y": None,
+        "direction_z": None,
+        "severity": _severities(events),
+        "extreme_value": events["value"],
+        "extreme_unit": Text(events["kind"], _UNITS),
+        "feature_version": FEATURE_VERSION,
+    }
+
+
+def _severities(events: npt.NDArray[Any]) -> list[str | None]:
+    pairs = zip(events["kind"].tolist(), events["value"].tolist(), strict=True)
+    return [rule_severity(_NAMES[kind], value) for kind, value in pairs]
+
+
+def _wear_columns(wear: npt.NDArray[Any], device_ids: Sequence[str]) -> dict[str, Column]:
+    return {
+        "device_id": Text(wear["device"], device_ids),
+        "window_start": wear["span"].astype(np.int64) * QUARTER_US,
+        "state": Text(wear["state"], [state.name.lower() for state in WearState]),
+        "seconds": wear["seconds"],
+        "still_axes": wear["still_axes"],
+        "sd_mg": wear["sd_mg"],
+        "feature_version": FEATURE_VERSION,
+    }
+
+
+def _rolling_columns(rolling: npt.NDArray[Any], device_ids: Sequence[str]) -> dict[str, Column]:
+    return {
+        "device_id": Text(rolling["device"], device_ids),
+        "window_start": rolling["start_us"],
+        "span_s": rolling["span_s"],
+        **{column.name: rolling[column.name] for column in ROLLING_COLUMNS},
+        "feature_version": FEATURE_VERSION,
+    }
+
+
+def rule_events(ruled: Ruled) -> list[dict[str, Any]]:
+    """Return events as plain values, as they go to Kafka and Redis; keys as those of spikes where both have them."""
+    events = ruled.findings.events
+    severities = _severities(events)
+    return [
+        {
+            "device_id": ruled.device_ids[event["device"]],
+            "kind": _NAMES[event["kind"]],
+            "start_us": int(event["start_us"]),
+            "end_us": int(event["end_us"]),
+            "duration_ms": float(event["end_us"] - event["start_us"]) / 1_000,
+            "extreme_value": float(event["value"]),
+            "extreme_unit": _UNITS[event["kind"]],
+            "severity": severity,
+            "feature_version": FEATURE_VERSION,
+            "provisional": bool(event["open"]),
+            "revision": PROVISIONAL_REVISION if event["open"] else FINAL_REVISION,
+        }
+        for event, severity in zip(events, severities, strict=True)
+    ]
+
+
+def late_minute_columns(harvests: Sequence[Harvest]) -> dict[str, list[Any]]:
+    """Return parameters of `mark_dirty_minutes`; one entry per device and minute."""
+    marks = {
+        (one.device_ids[device], minute): one.log_us
+        for one in (harvest.ruled for harvest in harvests)
+        if one is not None
+        for device, minute in one.findings.late.tolist()
+    }
+    return {
+        "device_ids": [device_id for device_id, _ in marks],
+        "starts": [from_us(minute * MINUTE_US) for _, minute in marks],
+        "noticed": [from_us(log_us) for log_us in marks.values()],
+    }
