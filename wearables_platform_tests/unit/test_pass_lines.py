@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from skdh.activity.metrics import metric_anglez, metric_enmo, metric_mad
+from skdh.preprocessing import AccelThresholdWearDetection
 
 from wearables_platform.domain.channels import QUANTITY_BY_NAME, VITALS
 from wearables_platform.domain.identity import MessageIdentity
@@ -20,6 +21,7 @@ from wearables_platform.signals.motion import enmo_mg, mad_mg, row_mean, vector_
 from wearables_platform.signals.offline import analyze_recording
 from wearables_platform.signals.samples import SampleTable
 from wearables_platform.signals.segments import Segments, continuity_breaks, segments_from_breaks
+from wearables_platform.signals.wear import WearRule, WearState
 from wearables_platform.signals.windows import compute_windows
 from wearables_platform.wire.codec import decode
 from wearables_platform_tests.recordings import (
@@ -225,3 +227,41 @@ def test_readings_and_mean_heart_rate_of_the_e4_wristband_are_exact_over_the_wir
     size, mean = E4_HEART_RATE[subject]
     assert len(received) == len(kept) == size
     assert kept.mean() == pytest.approx(mean, abs=0.005)
+
+
+def test_wear_equals_the_rule_of_scikit_digital_health_with_planted_still_spans(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Three people's hour each at a desk, with the wristband on the table for two hours and for an hour and a half."""
+    rate, quarter = 32, 32 * 900
+    rng = np.random.default_rng(1)
+    spans = [stress_predict("S01").accel_g[: 3 * quarter], lying(rng, 8 * quarter), stress_predict("S02").accel_g]
+    spans[2] = spans[2][: 3 * quarter]
+    spans += [lying(rng, 6 * quarter), stress_predict("S10").accel_g[: 3 * quarter]]
+    accel_g = np.concatenate(spans)
+    time_us = 1_700_000_100_000_000 + np.arange(len(accel_g)) * 1_000_000 // rate
+    assert time_us[0] % 900_000_000 == 0
+
+    theirs: list[NDArray[np.bool_]] = []
+
+    def keep(nonwear: NDArray[np.bool_], *_: object) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+        theirs.append(nonwear)
+        return np.zeros(1, dtype=np.int_), np.ones(1, dtype=np.int_)
+
+    monkeypatch.setattr(AccelThresholdWearDetection, "_modify_wear_times", staticmethod(keep))
+    AccelThresholdWearDetection().predict(time=time_us / 1e6, accel=accel_g, fs=rate)
+
+    rule = WearRule()
+    rule.grow(1)
+    rows = compute_windows(SampleTable.build(device=0, time_us=time_us, rate_hz=rate, accel_g=accel_g))
+    ours = np.concatenate([rule.step(rows)[0]["state"], rule.finish()[0]["state"]])
+    assert len(ours) == 23
+    assert (ours[:3] == WearState.UNKNOWN).all()
+    assert (ours[3:] == WearState.NOT_WORN).tolist() == theirs[0][:20].tolist()  # theirs: by the hour's first quarter
+    not_worn = np.flatnonzero(ours == WearState.NOT_WORN).tolist()
+    assert not_worn == [*range(6, 11), *range(17, 20)]
+
+
+def lying(rng: np.random.Generator, size: int) -> Floats:
+    """Return a device at rest with the noise of a good sensor, 3 mg."""
+    return np.tile([0.1, -0.2, 0.97], (size, 1)) + rng.normal(0, 0.003, (size, 3))
