@@ -210,7 +210,8 @@ class Partition:
     def _derived(self, log_us: int) -> list[Derived]:
         if self.channel is not ACCELERATION:
             return []
-        return [*close_windows(self.state.windows), *close_idle(self.state.windows, log_us, self.rules.idle_us)]
+        windows, devices = self.state.windows, self.state.order.devices
+        return [*close_windows(windows, devices), *close_idle(windows, devices, log_us, self.rules.idle_us)]
 
     def _scored(self, derived: Derived) -> ScoredRows:
         score, version = self.scoring.score(derived.windows)

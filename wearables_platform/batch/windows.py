@@ -15,9 +15,8 @@ from wearables_platform.clients.lake import Edition, Lake, Manifest
 from wearables_platform.domain.channels import ACCELERATION
 from wearables_platform.domain.time_policy import US_PER_DAY
 from wearables_platform.partitions import neighbours
-from wearables_platform.signals.events import spike_events
 from wearables_platform.signals.samples import SampleTable
-from wearables_platform.signals.windows import FEATURE_VERSION, compute_windows
+from wearables_platform.signals.windows import FEATURE_VERSION, compute_all
 from wearables_platform.wire.feature_schema import SPIKES_DATASET, WINDOWS_DATASET, event_table, window_table
 from wearables_platform.wire.raw_messages import raw_dataset, sorted_messages
 from wearables_platform.wire.raw_rates import at_platform_rate
@@ -77,9 +76,8 @@ def features_of(messages: pa.Table, day: str) -> DayFeatures:
     """Compute a day's rows and events from raw messages in any order; messages far from the day change nothing."""
     first_us, end_us = day_bounds_us(day)
     sampled = _samples(messages, first_us - REACH_BEFORE_US, end_us + REACH_AFTER_US)
-    rows = compute_windows(sampled.samples)
+    rows, events = compute_all(sampled.samples)
     rows = rows.take(_inside(rows.start_us, first_us, end_us))
-    events = spike_events(sampled.samples)
     events = events.take(_inside(events.start_us, first_us, end_us))
     return DayFeatures(
         window_table(rows, sampled.device_ids),

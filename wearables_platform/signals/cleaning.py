@@ -8,10 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wearables_platform.signals.flags import QualityFlag
-from wearables_platform.signals.glitches import GlitchParams, remove_glitches
+from wearables_platform.signals.glitches import MIN_RATE_HZ, GlitchParams, remove_glitches
 from wearables_platform.signals.motion import any_axis, every_axis, vector_magnitude_g
 from wearables_platform.signals.samples import SampleTable
-from wearables_platform.signals.segments import Segments, continuity_breaks, segments_from_breaks
+from wearables_platform.signals.segments import (
+    CONTINUITY_LIMIT_US,
+    Segments,
+    continuity_breaks,
+    gap_limit_us,
+    segments_from_breaks,
+)
 
 CLIP_SHARE = 0.99
 """Share of the range from which a sensor counts as clipped: its own offset and gain eat the rest."""
@@ -86,7 +92,7 @@ def clean(samples: SampleTable, params: CleanParams | None = None) -> CleanSampl
     Parameters
     ----------
     samples : SampleTable
-        Sorted by (device, time).
+        Sorted by (device, boot, segment, time): series are cleaned before it is known which of them speaks.
     params : CleanParams, optional
 
     Returns
@@ -96,9 +102,10 @@ def clean(samples: SampleTable, params: CleanParams | None = None) -> CleanSampl
 
     Notes
     -----
-    A sample depends on `stuck_s` and a period before it, and on the glitch filter's reach on either side. Clipped,
-    stuck, jumping and out-of-range samples are flagged and kept: only glitches are replaced. Flags tell of the samples
-    as they came: a replaced glitch of 9 g is also a jump; a jump that is no glitch was too wide for one, and stays.
+    A sample depends on `clean_reach_us` on either side, in its own series. Clipped, jumping and out-of-range samples
+    are flagged and kept: only glitches are replaced. Flags tell of the samples as they came: a replaced glitch of 9 g
+    is also a jump; a jump that is no glitch was too wide for one, and stays. What needs more of the past (a stuck
+    sensor, a reboot) is found when the samples are walked through, window by window.
     """
     params = params or CleanParams()
     finite = finite_rows(samples)
@@ -113,29 +120,12 @@ def clean(samples: SampleTable, params: CleanParams | None = None) -> CleanSampl
         QualityFlag.GLITCH: glitch | (table.glitches > 0),
         QualityFlag.CLIPPED: clipped | (table.clipped > 0),
         QualityFlag.OUT_OF_RANGE: reach_g > params.range_g,
-        QualityFlag.STUCK: stuck_samples(table, breaks, params.stuck_s),
         QualityFlag.JUMP: jump_samples(table, reach_g, segments, params.jump_g),
-        QualityFlag.REBOOT: rebooted(table),
     }
     flags = table.flags.copy()
     for bit, marked in found.items():
         flags[marked] |= int(bit)
     return CleanSamples(table, accel_g, vector_magnitude_g(accel_g), breaks, segments, glitch, clipped, flags)
-
-
-def stuck_samples(table: SampleTable, breaks: NDArray[np.bool_], stuck_s: float) -> NDArray[np.bool_]:
-    """Mark samples up to which one exact value has lasted `stuck_s`, and samples that are exactly zero.
-
-    Looks back only, and no further than `stuck_s` and the longest step of a run: the first second of a stuck sensor is
-    not marked. A run's length counts the period of its last sample. Quantised sensors at rest repeat values too:
-    the bit says what was seen, not why.
-    """
-    changed = breaks.copy()
-    changed[1:] |= any_axis(table.accel_g[1:] != table.accel_g[:-1])
-    since = segments_from_breaks(changed).first
-    span_us = table.time_us - table.time_us[since] + 1e6 / table.rate_hz
-    long = (span_us >= stuck_s * 1e6) & ~changed
-    return np.asarray(long | every_axis(table.accel_g == 0))
 
 
 def jump_samples(
@@ -168,12 +158,18 @@ def _jump_lag(rate_hz: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.maximum(1, np.rint(rate_hz * JUMP_SPAN_S)).astype(np.int64)
 
 
-def rebooted(table: SampleTable) -> NDArray[np.bool_]:
-    """Mark the first sample of a boot that follows another boot of the same device within a second.
+def clean_reach_us(rate_hz: float, params: GlitchParams | None = None) -> int:
+    """Return how far from a sample, at most, lies what its cleaning and its neighbours' look at.
 
-    A boot after a longer pause has no samples of the old boot in the halo: its window carries `GAP`.
+    Twice the half width of the glitch filter and one sample more, each step as long as continuity allows; never more
+    than `CONTINUITY_LIMIT_US`, which jittered stamps could only exceed above 2 kHz, where no message has any.
+
+    Examples
+    --------
+    >>> [clean_reach_us(rate_hz) // 1000 for rate_hz in (10.0, 25.0, 100.0, 16_000.0)]
+    [152, 434, 119, 450]
     """
-    mark = np.zeros(len(table), dtype=np.bool_)
-    same_device = np.diff(table.device) == 0
-    mark[1:] = same_device & (np.diff(table.boot) != 0) & (np.diff(table.time_us) <= 1_000_000)
-    return mark
+    params = params or GlitchParams()
+    samples = 2 * params.neighbours(rate_hz) + 1 if rate_hz >= MIN_RATE_HZ else 1
+    step_us = float(gap_limit_us(np.array([rate_hz]))[0])
+    return int(min(samples * step_us, CONTINUITY_LIMIT_US))

@@ -7,14 +7,17 @@ and is not given a name such as "fall".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wearables_platform.signals.cleaning import CleanParams, CleanSamples, clean
-from wearables_platform.signals.motion import vector_magnitude_g
+from wearables_platform.signals.compiled import compiled, plain
+from wearables_platform.signals.overlaps import Seconds, always, into_seconds
 from wearables_platform.signals.samples import Index, SampleTable
+from wearables_platform.signals.walk import nothing_before, walk
 
 SPIKE = "spike"
 
@@ -24,8 +27,16 @@ BLOCK_US = 100_000
 LEAD_US = 200_000
 """How far before its trigger an event may start: a half sine of 4 g and 300 ms against gravity rises for 60 ms."""
 
-MIN_POSTURE_SAMPLES = 5
-"""Fewer samples before an event, at the start of a recording, say nothing of the posture."""
+ONSET_DTYPE: Final = np.dtype(
+    [
+        ("device", np.int32),
+        ("segment", np.int32),
+        ("boot", np.int64),
+        ("time_us", np.int64),
+        ("posture_g", np.float32, (3,)),  # NaN: not known
+    ]
+)
+"""A sample that starts an event, if what follows makes it one."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +58,6 @@ class SpikeParams:
         No event covers more; what lasts longer is cut.
     rest_ms : float
         An event starts after this long without a triggering sample.
-    baseline_ms : float
-        The posture before an event is the median over this span.
     """
 
     trigger_g: float = 2.0
@@ -57,13 +66,12 @@ class SpikeParams:
     min_duration_ms: float = 30.0
     max_duration_ms: float = 2000.0
     rest_ms: float = 100.0
-    baseline_ms: float = 500.0
     clean: CleanParams = field(default_factory=CleanParams)
 
     def __post_init__(self) -> None:
         """Refuse spans that outrun the halo of a window."""
-        if not (200 < self.max_duration_ms <= 2000 and 0 < self.baseline_ms <= 3000 and 0 < self.rest_ms <= 1000):
-            msg = f"spans must be positive; 200 < max_duration_ms <= 2000, baseline_ms <= 3000, rest_ms <= 1000: {self}"
+        if not (200 < self.max_duration_ms <= 2000 and 0 < self.rest_ms <= LEAD_US / 1000):
+            msg = f"200 < max_duration_ms <= 2000 and 0 < rest_ms <= 200 must hold: {self}"
             raise ValueError(msg)
 
 
@@ -103,14 +111,14 @@ class EventRows:
         columns = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "kind"}
         return EventRows(**columns, kind=self.kind)
 
-
-@dataclass(frozen=True)
-class _Event:
-    device: int
-    start_us: int
-    duration_ms: float
-    peak_g: float
-    direction: NDArray[np.float64]
+    @classmethod
+    def concat(cls, parts: Sequence[EventRows]) -> EventRows:
+        """Join rows end to end."""
+        names = [f.name for f in fields(cls) if f.name != "kind"]
+        joined: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in (no_events(), *parts)]) for name in names
+        }
+        return cls(**joined)
 
 
 def spike_events(samples: SampleTable, params: SpikeParams | None = None) -> EventRows:
@@ -119,7 +127,7 @@ def spike_events(samples: SampleTable, params: SpikeParams | None = None) -> Eve
     Parameters
     ----------
     samples : SampleTable
-        Sorted by (device, time). Not changed.
+        Sorted by (device, boot, segment, time). Not changed.
     params : SpikeParams, optional
 
     Returns
@@ -128,107 +136,165 @@ def spike_events(samples: SampleTable, params: SpikeParams | None = None) -> Eve
 
     Notes
     -----
-    Whether an event starts at an instant depends on the samples from `rest_ms` + `baseline_ms` before it to
-    `max_duration_ms` after it, besides the halo of the cleaning: an event whose start lies in a window is a
-    function of the window's samples and halo (`windows.HALO_BEFORE_US`, `windows.HALO_AFTER_US`).
+    An event whose start lies in a window is a function of the window's samples and halo (`windows.HALO_BEFORE_US`,
+    `windows.HALO_AFTER_US`).
     """
     params = params or SpikeParams()
     samples.require_sorted()
-    return events_in(clean(samples, params.clean), params)
+    table, devices = samples.numbered()
+    cleaned = clean(table, params.clean)
+    seconds = into_seconds(cleaned.table, always(len(devices)))
+    walked = walk(nothing_before(len(devices)), cleaned, seconds, params.clean.stuck_s)
+    events = describe_events(cleaned, find_onsets(cleaned, seconds, walked.posture_g, params), params)
+    return replace(events, device=devices[events.device])
 
 
-def events_in(cleaned: CleanSamples, params: SpikeParams) -> EventRows:
-    """Return the spike events in samples already cleaned."""
-    found = (_describe(cleaned, at, params) for at in np.flatnonzero(_onsets(cleaned, params)).tolist())
-    return _to_rows([event for event in found if event is not None])
+def find_onsets(
+    cleaned: CleanSamples, seconds: Seconds, posture_g: NDArray[np.float32], params: SpikeParams
+) -> NDArray[np.void]:
+    """Return the triggering samples that no other of their run precedes within `rest_ms`, of those that speak.
 
+    Parameters
+    ----------
+    cleaned : CleanSamples
+    seconds : Seconds
+        The windows asked for; `cleaned` reaches back from them by `LEAD_US`.
+    posture_g : (R, 3) float32
+        As in `Walked`: the posture before an event is the median of the UTC second before its onset's.
 
-def _onsets(cleaned: CleanSamples, params: SpikeParams) -> NDArray[np.bool_]:
-    """Mark triggering samples that no other precedes within `rest_ms`, nor in their own segment's rest."""
+    Returns
+    -------
+    (O,) ONSET_DTYPE
+    """
     table = cleaned.table
     at = np.flatnonzero(cleaned.vm_g >= params.trigger_g)
     fresh = np.ones(len(at), dtype=np.bool_)
     fresh[1:] = (cleaned.segments.first[at[1:]] != cleaned.segments.first[at[:-1]]) | (
         np.diff(table.time_us[at]) > params.rest_ms * 1000
     )
-    onset = np.zeros(len(table), dtype=np.bool_)
-    onset[at[fresh]] = True
-    return onset
+    at = at[fresh]
+    if not len(at):
+        return np.zeros(0, ONSET_DTYPE)
+    row_of = np.full(len(table), -1)
+    row_of[seconds.index] = np.repeat(np.arange(len(seconds)), seconds.counts)
+    at = at[row_of[at] >= 0]
+    onsets = np.zeros(len(at), ONSET_DTYPE)
+    for name in ("device", "boot", "segment", "time_us"):
+        onsets[name] = getattr(table, name)[at]
+    onsets["posture_g"] = posture_g[row_of[at]]
+    return onsets
 
 
-def _describe(cleaned: CleanSamples, onset: int, params: SpikeParams) -> _Event | None:
-    """Return the event that starts around a trigger, or None if it is too small or too short."""
-    low, high = _span(cleaned, onset, params)
-    deviation_g = cleaned.accel_g[low:high] - _posture_g(cleaned, onset, params)
-    size_g = vector_magnitude_g(deviation_g)
-    end = _last_trigger(cleaned, onset, high, params) - low + 1
-    top = onset - low + int(size_g[onset - low : end].argmax())
-    period_ms = 1000 / float(cleaned.table.rate_hz[onset])
-    wide = _stretch(size_g >= params.clean.glitch.shoulder * size_g[top], top)
-    if size_g[top] < params.spike_threshold_g or (len(wide) + 0.5) * period_ms < params.min_duration_ms:
-        return None
-    inside = _stretch(size_g >= params.edge * size_g[top], top)
-    first, last = low + inside.start, low + inside.stop - 1
-    time_us = cleaned.table.time_us
-    return _Event(
-        device=int(cleaned.table.device[onset]),
-        start_us=int(time_us[first]),
-        duration_ms=float(time_us[last] - time_us[first]) / 1000 + period_ms,
-        peak_g=_peak_g(cleaned, first, last),
-        direction=deviation_g[top] / size_g[top],
+def describe_events(cleaned: CleanSamples, onsets: NDArray[np.void], params: SpikeParams) -> EventRows:
+    """Return the events that start at the onsets; too small or too short ones are none.
+
+    Notes
+    -----
+    An event depends on the samples of its series from `LEAD_US` before its onset to `max_duration_ms` less that after
+    it, besides the halo of the cleaning, and on its onset's posture.
+    """
+    table = cleaned.table
+    found = np.zeros(len(onsets), dtype=np.bool_)
+    start_us = np.zeros(len(onsets), dtype=np.int64)
+    numbers = np.zeros((len(onsets), 5))
+    glitch = params.clean.glitch
+    _describe(
+        plain(*(onsets[name] for name in ("device", "boot", "segment", "time_us", "posture_g"))),
+        plain(table.device, table.boot, table.segment, table.time_us, table.rate_hz, table.peak_g),
+        plain(cleaned.accel_g, cleaned.vm_g, cleaned.segments.first, cleaned.segments.last),
+        (params.trigger_g, params.spike_threshold_g, params.edge, glitch.shoulder, params.min_duration_ms),
+        (params.max_duration_ms * 1000, params.rest_ms * 1000),
+        (found, start_us, numbers),
     )
-
-
-def _span(cleaned: CleanSamples, onset: int, params: SpikeParams) -> tuple[int, int]:
-    """Return the positions, in the onset's segment, that its event may cover."""
-    time_us, first, last = cleaned.table.time_us, cleaned.segments.first[onset], cleaned.segments.last[onset] + 1
-    low = np.searchsorted(time_us[first:last], time_us[onset] - LEAD_US)
-    high = np.searchsorted(time_us[first:last], time_us[onset] + params.max_duration_ms * 1000 - LEAD_US)
-    return int(first + low), int(first + high)
-
-
-def _posture_g(cleaned: CleanSamples, onset: int, params: SpikeParams) -> NDArray[np.float64]:
-    """Return the median acceleration before the onset; without enough samples, one g along the onset's own."""
-    time_us, first = cleaned.table.time_us, int(cleaned.segments.first[onset])
-    begin = first + int(np.searchsorted(time_us[first:onset], time_us[onset] - params.baseline_ms * 1000))
-    if onset - begin < MIN_POSTURE_SAMPLES:
-        return np.asarray(cleaned.accel_g[onset] / cleaned.vm_g[onset])
-    return np.asarray(np.median(cleaned.accel_g[begin:onset], axis=0))
-
-
-def _last_trigger(cleaned: CleanSamples, onset: int, high: int, params: SpikeParams) -> int:
-    """Return the last triggering sample reached from the onset without a rest."""
-    at = onset + np.flatnonzero(cleaned.vm_g[onset:high] >= params.trigger_g)
-    rests = np.flatnonzero(np.diff(cleaned.table.time_us[at]) > params.rest_ms * 1000)
-    return int(at[rests[0]] if len(rests) else at[-1])
-
-
-def _stretch(inside: NDArray[np.bool_], centre: int) -> range:
-    """Return the unbroken run of positions inside that holds the centre."""
-    outside = np.flatnonzero(~inside)
-    place = int(np.searchsorted(outside, centre))
-    start = int(outside[place - 1]) + 1 if place else 0
-    return range(start, int(outside[place]) if place < len(outside) else len(inside))
-
-
-def _peak_g(cleaned: CleanSamples, first: int, last: int) -> float:
-    """Return the largest magnitude of the samples and of the blocks that cover them."""
-    table, opening = cleaned.table, int(cleaned.segments.first[first])
-    earliest_us = table.time_us[first] - BLOCK_US
-    begin = opening + int(np.searchsorted(table.time_us[opening : first + 1], earliest_us, side="right"))
-    blocks_g = table.peak_g[begin : last + 1]
-    return float(np.nanmax(np.append(blocks_g, cleaned.vm_g[first : last + 1].max())))
-
-
-def _to_rows(events: Sequence[_Event]) -> EventRows:
-    direction = np.array([event.direction for event in events], dtype=np.float64).reshape(-1, 3)
-    rows = EventRows(
-        device=np.array([event.device for event in events], dtype=np.int32),
-        start_us=np.array([event.start_us for event in events], dtype=np.int64),
-        duration_ms=np.array([event.duration_ms for event in events], dtype=np.float64),
-        peak_g=np.array([event.peak_g for event in events], dtype=np.float64),
-        direction_x=direction[:, 0],
-        direction_y=direction[:, 1],
-        direction_z=direction[:, 2],
-    )
+    rows = _event_rows(onsets["device"][found], start_us[found], numbers[found])
     return rows.take(np.lexsort((rows.start_us, rows.device)))
+
+
+def no_events() -> EventRows:
+    """Return no rows."""
+    return _event_rows(np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros((0, 5)))
+
+
+def _event_rows(device: NDArray[np.int32], start_us: NDArray[np.int64], numbers: NDArray[np.float64]) -> EventRows:
+    duration_ms, peak_g, x, y, z = np.ascontiguousarray(numbers.T)
+    return EventRows(device, start_us, duration_ms, peak_g, x, y, z)
+
+
+@compiled
+def _position(wanted: Any, device: Any, boot: Any, segment: Any, time_us: Any) -> int:
+    """Return the first sample not before (device, boot, segment, time) in that order."""
+    low, high = 0, len(device)
+    while low < high:
+        middle = (low + high) // 2
+        if (device[middle], boot[middle], segment[middle], time_us[middle]) < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@compiled
+def _describe(  # noqa: C901 (one compiled loop)
+    onsets: Any, table: Any, clean: Any, levels: Any, spans_us: Any, out: Any
+) -> None:
+    device, boot, segment, onset_us, posture_g = onsets
+    at_device, at_boot, at_segment, time_us, rate_hz, block_peak_g = table
+    accel_g, vm_g, run_first, run_last = clean
+    trigger_g, threshold_g, edge, shoulder, min_duration_ms = levels
+    longest_us, rest_us = spans_us
+    found, start_us, numbers = out
+    for number in range(len(device)):
+        wanted = (device[number], boot[number], segment[number], onset_us[number])
+        onset = _position(wanted, at_device, at_boot, at_segment, time_us)
+        while vm_g[onset] < trigger_g:  # of equal stamps, the one that triggered
+            onset += 1
+        low, high = onset, onset + 1
+        while low > run_first[onset] and time_us[low - 1] >= time_us[onset] - LEAD_US:
+            low -= 1
+        while high <= run_last[onset] and time_us[high] < time_us[onset] + longest_us - LEAD_US:
+            high += 1
+        posture = posture_g[number].astype(np.float64)
+        if np.isnan(posture[0]):  # one g along the onset's own direction
+            posture = accel_g[onset] / vm_g[onset]
+        px, py, pz = posture[0], posture[1], posture[2]
+        size_g = np.empty(high - low)
+        for k in range(low, high):
+            dx, dy, dz = accel_g[k, 0] - px, accel_g[k, 1] - py, accel_g[k, 2] - pz
+            size_g[k - low] = np.sqrt(dx * dx + dy * dy + dz * dz)
+        end = onset
+        for k in range(onset + 1, high):
+            if vm_g[k] >= trigger_g:
+                if time_us[k] - time_us[end] > rest_us:
+                    break
+                end = k
+        top = onset
+        for k in range(onset + 1, end + 1):
+            if size_g[k - low] > size_g[top - low]:
+                top = k
+        top_g, period_ms = size_g[top - low], 1000.0 / rate_hz[onset]
+        first, last = top, top
+        while first > low and size_g[first - 1 - low] >= shoulder * top_g:
+            first -= 1
+        while last < high - 1 and size_g[last + 1 - low] >= shoulder * top_g:
+            last += 1
+        if top_g < threshold_g or (last - first + 1.5) * period_ms < min_duration_ms:
+            continue
+        first, last = top, top
+        while first > low and size_g[first - 1 - low] >= edge * top_g:
+            first -= 1
+        while last < high - 1 and size_g[last + 1 - low] >= edge * top_g:
+            last += 1
+        peak_g = 0.0
+        for k in range(first, last + 1):
+            peak_g = max(peak_g, vm_g[k])
+        k = last
+        while k >= run_first[onset] and time_us[k] > time_us[first] - BLOCK_US:
+            if block_peak_g[k] > peak_g:
+                peak_g = np.float64(block_peak_g[k])
+            k -= 1
+        found[number], start_us[number] = True, time_us[first]
+        numbers[number, 0] = (time_us[last] - time_us[first]) / 1000.0 + period_ms
+        numbers[number, 1] = peak_g
+        numbers[number, 2] = (accel_g[top, 0] - px) / top_g
+        numbers[number, 3] = (accel_g[top, 1] - py) / top_g
+        numbers[number, 4] = (accel_g[top, 2] - pz) / top_g

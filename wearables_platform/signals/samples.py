@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ Index = NDArray[np.bool_] | NDArray[np.intp] | NDArray[np.int64] | slice
 _DTYPES: dict[str, type[np.generic]] = {
     "device": np.int32,
     "boot": np.int64,
+    "segment": np.int32,
     "time_us": np.int64,
     "rate_hz": np.float64,
     "accel_g": np.float32,
@@ -27,7 +28,10 @@ _DTYPES: dict[str, type[np.generic]] = {
 
 @dataclass(frozen=True)
 class SampleTable:
-    """Samples sorted by (device, time_us); all arrays share the first axis S.
+    """Samples sorted by (device, boot, segment, time_us); all arrays share the first axis S.
+
+    Samples of one device, boot and segment are a *series*. Series may overlap in time: which of them speaks for a
+    window is decided later, by `overlaps`.
 
     Attributes
     ----------
@@ -35,6 +39,8 @@ class SampleTable:
         Index chosen by the caller; only equality is looked at.
     boot : (S,) int64
         Opaque; a change breaks continuity.
+    segment : (S,) int32
+        Counts the jumps of the boot's wall clock; a change breaks continuity.
     time_us : (S,) int64
         Sample time, microseconds since the Unix epoch, UTC.
     rate_hz : (S,) float64
@@ -53,6 +59,7 @@ class SampleTable:
 
     device: NDArray[np.int32]
     boot: NDArray[np.int64]
+    segment: NDArray[np.int32]
     time_us: NDArray[np.int64]
     rate_hz: NDArray[np.float64]
     accel_g: NDArray[np.float32]
@@ -90,6 +97,7 @@ class SampleTable:
         rate_hz: ArrayLike,
         accel_g: ArrayLike,
         boot: ArrayLike = 0,
+        segment: ArrayLike = 0,
         peak_raw_g: ArrayLike = np.nan,
         peak_g: ArrayLike = np.nan,
         glitches: ArrayLike = 0,
@@ -105,8 +113,8 @@ class SampleTable:
         (2, 100.0)
         """
         given = dict(
-            device=device, boot=boot, time_us=time_us, rate_hz=rate_hz, accel_g=accel_g, peak_raw_g=peak_raw_g,
-            peak_g=peak_g, glitches=glitches, clipped=clipped, flags=flags,
+            device=device, boot=boot, segment=segment, time_us=time_us, rate_hz=rate_hz, accel_g=accel_g,
+            peak_raw_g=peak_raw_g, peak_g=peak_g, glitches=glitches, clipped=clipped, flags=flags,
         )  # fmt: skip
         length = np.asarray(time_us).shape[0]
         return cls(**{name: _column(name, value, length) for name, value in given.items()})
@@ -123,14 +131,36 @@ class SampleTable:
         return SampleTable(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
     def sorted(self) -> SampleTable:
-        """Return the samples in (device, time) order; equal stamps keep their order."""
-        return self.take(np.lexsort((self.time_us, self.device)))
+        """Return the samples in (device, boot, segment, time) order; equal stamps keep their order."""
+        return self.take(np.lexsort((self.time_us, self.segment, self.boot, self.device)))
+
+    def numbered(self) -> tuple[SampleTable, NDArray[np.int32]]:
+        """Return the table with its devices counted 0, 1, 2 ..., and the device that each of these numbers was."""
+        opens = np.ones(len(self), dtype=np.bool_)
+        opens[1:] = self.device[1:] != self.device[:-1]
+        return replace(self, device=(np.cumsum(opens) - 1).astype(np.int32)), self.device[opens]
+
+    def series_starts(self) -> NDArray[np.bool_]:
+        """Mark the first sample of each series."""
+        starts = np.ones(len(self), dtype=np.bool_)
+        starts[1:] = self.device[1:] != self.device[:-1]
+        starts[1:] |= self.boot[1:] != self.boot[:-1]
+        starts[1:] |= self.segment[1:] != self.segment[:-1]
+        return starts
+
+    def is_sorted(self) -> bool:
+        """Tell whether the samples are in (device, boot, segment, time) order."""
+        starts = self.series_starts()
+        if np.any((self.time_us[1:] < self.time_us[:-1]) & ~starts[1:]):
+            return False
+        first = np.flatnonzero(starts)
+        keys = np.stack((self.device[first], self.boot[first], self.segment[first]))
+        return bool(np.array_equal(np.lexsort(keys[::-1]), np.arange(len(first))))
 
     def require_sorted(self) -> None:
-        """Raise `ValueError` unless the samples are in (device, time) order."""
-        step, jump = np.diff(self.time_us), np.diff(self.device)
-        if np.any(jump < 0) or np.any((jump == 0) & (step < 0)):
-            msg = "samples must be sorted by (device, time_us)"
+        """Raise `ValueError` unless the samples are in (device, boot, segment, time) order."""
+        if not self.is_sorted():
+            msg = "samples must be sorted by (device, boot, segment, time_us)"
             raise ValueError(msg)
 
 

@@ -16,6 +16,9 @@ GAP_PERIODS = 1.5
 STAMP_TOLERANCE_US = 2_000
 """Added to the gap: watches stamp in whole milliseconds, so a period of 9.6 ms reads 9, 10 or 11."""
 
+CONTINUITY_LIMIT_US = 450_000
+"""No longer step continues a run, however slow the sensor: what a sample's cleaning looks at stays within this."""
+
 
 @dataclass(frozen=True)
 class Segments:
@@ -42,28 +45,25 @@ def continuity_breaks(samples: SampleTable) -> NDArray[np.bool_]:
     Parameters
     ----------
     samples : SampleTable
-        Sorted by (device, time).
+        Sorted by (device, boot, segment, time).
 
     Returns
     -------
     (S,) bool
-        True at a change of device, boot or nominal rate, after a gap, and where `CLOCK_STEP` rises.
+        True at a change of device, boot, clock segment or nominal rate, after a gap, and where `CLOCK_STEP` rises.
 
     Notes
     -----
     Looks one sample back. Repeated stamps (a step of zero) do not break a run.
     """
-    start = np.ones(len(samples), dtype=np.bool_)
+    start = samples.series_starts()
     if len(samples) < 2:
         return start
+    limit_us = np.minimum(gap_limit_us(samples.rate_hz[1:]), CONTINUITY_LIMIT_US)
+    start[1:] |= samples.rate_hz[1:] != samples.rate_hz[:-1]
+    start[1:] |= samples.time_us[1:] - samples.time_us[:-1] > limit_us
     stepped = (samples.flags & int(QualityFlag.CLOCK_STEP)) != 0
-    start[1:] = (
-        (np.diff(samples.device) != 0)
-        | (np.diff(samples.boot) != 0)
-        | (np.diff(samples.rate_hz) != 0)
-        | (np.diff(samples.time_us) > gap_limit_us(samples.rate_hz[1:]))
-        | (stepped[1:] & ~stepped[:-1])
-    )
+    start[1:] |= stepped[1:] & ~stepped[:-1]
     return start
 
 

@@ -15,31 +15,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import firwin
 
-from wearables_platform.signals.cleaning import CleanSamples
-from wearables_platform.signals.flags import QualityFlag
-from wearables_platform.signals.samples import SampleTable
-from wearables_platform.signals.segments import Segments, continuity_breaks, segments_from_breaks
+from wearables_platform.signals.compiled import compiled, plain
+from wearables_platform.signals.overlaps import WINDOW_US
+from wearables_platform.signals.walk import BINS, NEVER_US
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
-GRID_US = 40_000
-"""Grid of 25 Hz: bins start at whole multiples of 40 ms since the Unix epoch, so 25 fill a UTC second."""
+GRID_HZ: Final = 25.0
 
-GRID_HZ = 25.0
-
-MAX_BRIDGE = 4
+MAX_BRIDGE: Final = 4
 """Empty bins in a row that are filled by interpolation (160 ms); a longer hole ends a series."""
 
-MIN_RATE_HZ = 10.0
-"""Below this a step has too few samples for a peak."""
+MAX_BEFORE: Final = 110
+"""Bins that a step may look back (4.4 s), leaving the cleaning its share of the window's halo."""
 
-MAX_BEFORE, MAX_AFTER = 110, 52
-"""Bins that a step may look back and ahead (4.4 s, 2.08 s), leaving the cleaning its 0.4 s of the window's halo."""
+SECONDS_AHEAD: Final = 2
+"""The steps of a second are known when so many seconds after it have been taken."""
+
+_AHEAD: Final = SECONDS_AHEAD * BINS
+
+# What is remembered of a bin.
+_FILLED, _FRESH, _PEAK, _STRONG = 1, 2, 4, 8
 
 
 @dataclass(frozen=True)
@@ -80,158 +82,256 @@ class StepParams:
 
     def __post_init__(self) -> None:
         """Refuse spans that reach further than a window's halo allows."""
-        around = max(self.valley, self.distance) + self.filter_half + MAX_BRIDGE + 1
-        if self.look_back + around > MAX_BEFORE or self.look_ahead + around > MAX_AFTER:
-            msg = f"steps may look {MAX_BEFORE} bins back and {MAX_AFTER} ahead, got {self}"
+        around = self.around + self.filter_half + MAX_BRIDGE
+        if self.look_back + around + 1 > MAX_BEFORE or self.look_ahead + around > _AHEAD:
+            msg = f"steps may look {MAX_BEFORE} bins back and {_AHEAD} ahead, got {self}"
             raise ValueError(msg)
+
+    @property
+    def around(self) -> int:
+        """Bins on either side that decide whether one is a peak."""
+        return max(self.valley, self.distance)
+
+    @property
+    def grid_carry(self) -> int:
+        """Bins of the grid that a second needs from before it."""
+        return _AHEAD - self.look_ahead + self.around + self.filter_half
+
+    @property
+    def code_carry(self) -> int:
+        """Bins before a second of which it must be known whether they are peaks."""
+        return _AHEAD + self.look_back
 
 
 @dataclass(frozen=True)
-class Steps:
-    """Instants of steps, sorted by (device, time).
+class StepCarry:
+    """What the next second's steps need of the seconds before; changed in place.
 
     Attributes
     ----------
-    device : (N,) int32
-    time_us : (N,) int64
-        Middle of the step's bin.
+    until_us : (D,) int64
+        Start of the second that comes next; NEVER_US before the first.
+    grid_g : (D, grid_carry) float32
+    code : (D, code_carry) uint8
+        Per bin whether it is filled, opens a series, is a peak, is a strong one.
     """
 
-    device: NDArray[np.int32]
-    time_us: NDArray[np.int64]
+    until_us: Ints
+    grid_g: NDArray[np.float32]
+    code: NDArray[np.uint8]
+
+    @classmethod
+    def blank(cls, devices: int, params: StepParams) -> StepCarry:
+        """Return the carry of devices that have not sent anything."""
+        return cls(
+            np.full(devices, NEVER_US),
+            np.zeros((devices, params.grid_carry), np.float32),
+            np.zeros((devices, params.code_carry), np.uint8),
+        )
 
 
-@dataclass(frozen=True)
-class _Grid:
-    """Mean vector magnitude on the grid; G bins, series after series."""
-
-    device: NDArray[np.int32]
-    bin: NDArray[np.int64]
-    vm_g: Floats
-    series: Segments
-
-
-def find_steps(cleaned: CleanSamples, params: StepParams | None = None) -> Steps:
-    """Return the steps in cleaned samples of any number of devices.
+def count_steps(
+    carry: StepCarry,
+    rows: tuple[Ints, Ints],
+    grids: tuple[NDArray[np.float32], NDArray[np.uint32]],
+    until_us: Ints,
+    params: StepParams,
+) -> NDArray[np.int32]:
+    """Take the seconds up to `until_us`, empty or not, and return the steps of every row that they make known.
 
     Parameters
     ----------
-    cleaned : CleanSamples
-    params : StepParams, optional
+    carry : StepCarry
+        Goes forward to `until_us`.
+    rows : ((R,) int64, (R,) int64)
+        Device and start, sorted: rows whose steps are not known yet, then those that have not been taken.
+    grids : ((R, 25) float32, (R,) uint32)
+        As in `Walked`; not looked at where a row was taken before.
+    until_us : (D,) int64
+        Whole seconds.
 
     Returns
     -------
-    Steps
+    (R,) int32
+        Steps of the rows that start before `until_us` less `SECONDS_AHEAD`; 0 elsewhere.
 
     Notes
     -----
-    A step depends on `look_back` + `valley` + `filter_half` + `MAX_BRIDGE` + 1 bins before its own (4.04 s), and
-    with `look_ahead` in place of `look_back` after it (2.04 s), besides what the cleaning of those looks at.
+    A step depends on `look_back` + `around` + `filter_half` + `MAX_BRIDGE` + 1 bins before its own (4.04 s), and on
+    the two seconds after its own, besides what the cleaning of those looks at.
     """
-    params = params or StepParams()
-    grid = _to_grid(cleaned)
-    if not len(grid.bin):
-        return Steps(grid.device, grid.bin)
-    filtered_g = _band_pass(grid, params)
-    peak, prominence_g = _peaks(filtered_g, grid.series, params)
-    at = np.flatnonzero(peak)
-    walked = at[_in_a_walk(grid, at, prominence_g[at] >= params.strong_g, params)]
-    return Steps(grid.device[walked], grid.bin[walked] * GRID_US + GRID_US // 2)
-
-
-def _to_grid(cleaned: CleanSamples) -> _Grid:
-    """Average the magnitude over the samples of each bin, and bridge short holes."""
-    use = cleaned.table.rate_hz >= MIN_RATE_HZ
-    table = cleaned.table.take(use)
-    bins = table.time_us // GRID_US
-    fresh = _series_breaks(table, bins)
-    bin_fresh = fresh.copy()
-    bin_fresh[1:] |= np.diff(bins) != 0
-    of_sample = np.cumsum(bin_fresh) - 1
-    size = int(bin_fresh.sum())
-    vm_g = np.bincount(of_sample, weights=cleaned.vm_g[use], minlength=size) / np.bincount(of_sample, minlength=size)
-    return _bridge(table.device[bin_fresh], bins[bin_fresh], vm_g, fresh[bin_fresh])
-
-
-def _series_breaks(table: SampleTable, bins: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Mark samples that open a series: other than `continuity_breaks` only by the longer hole it bridges."""
-    fresh = continuity_breaks(table)
-    if len(table) > 1:
-        bridged = (np.diff(table.device) == 0) & (np.diff(table.boot) == 0) & (np.diff(table.rate_hz) == 0)
-        stepped = (table.flags & int(QualityFlag.CLOCK_STEP)) != 0
-        bridged &= (np.diff(bins) <= MAX_BRIDGE + 1) & ~(stepped[1:] & ~stepped[:-1])
-        fresh[1:] &= ~bridged
-    return fresh
-
-
-def _bridge(device: NDArray[np.int32], bins: NDArray[np.int64], vm_g: Floats, fresh: NDArray[np.bool_]) -> _Grid:
-    """Fill the empty bins inside each series on a straight line between their neighbours."""
-    repeat = np.ones(len(bins), dtype=np.int64)
-    repeat[:-1] = np.where(fresh[1:], 1, np.diff(bins))
-    source = np.repeat(np.arange(len(bins)), repeat)
-    offset = np.arange(len(source)) - (np.cumsum(repeat) - repeat)[source]
-    following = np.minimum(source + 1, len(bins) - 1)
-    slope = (vm_g[following] - vm_g[source]) / repeat[source]
-    filled = np.where(offset > 0, vm_g[source] + slope * offset, vm_g[source])
-    return _Grid(device[source], bins[source] + offset, filled, segments_from_breaks(fresh[source] & (offset == 0)))
+    steps = np.zeros(len(rows[0]), np.int32)
+    first = np.searchsorted(rows[0], np.arange(len(until_us) + 1))
+    taps = np.array(_taps(params.low_hz, params.high_hz, params.filter_half))
+    spans = (params.around, params.distance, params.valley, params.look_back, params.look_ahead, params.max_period)
+    limits = (params.prominence_g, params.strong_g, params.min_strong)
+    carried = carry.until_us, carry.grid_g, carry.code
+    _count_steps(carried, plain(first, rows[1], *grids, until_us), steps, taps, spans, limits)
+    return steps
 
 
 @cache
 def _taps(low_hz: float, high_hz: float, half: int) -> tuple[float, ...]:
-    """Return half of a symmetric band-pass (Hamming window) whose sum is zero, the middle tap first."""
-    taps = firwin(2 * half + 1, [low_hz, high_hz], pass_zero=False, fs=GRID_HZ)
+    """Return half of a symmetric band-pass whose sum is zero, the middle tap first.
+
+    The windowed ideal filter (Hamming), of unit gain in the middle of the band: as `scipy.signal.firwin`, whose import
+    would cost every start of the stream a second.
+    """
+    offset = np.arange(-half, half + 1)
+    low, high = 2 * low_hz / GRID_HZ, 2 * high_hz / GRID_HZ
+    taps = (high * np.sinc(high * offset) - low * np.sinc(low * offset)) * np.hamming(2 * half + 1)
+    taps = taps / np.sum(taps * np.cos(np.pi * offset * (low + high) / 2))
     taps = taps - taps.mean()
     return tuple(float(tap) for tap in taps[half:])
 
 
-def _band_pass(grid: _Grid, params: StepParams) -> Floats:
-    """Filter each series with zero delay, its ends held; tap by tap, so that every bin adds in one order."""
-    position = np.arange(len(grid.vm_g))
-    middle, *others = _taps(params.low_hz, params.high_hz, params.filter_half)
-    out = middle * grid.vm_g
-    for offset, tap in enumerate(others, start=1):
-        before = grid.vm_g[np.maximum(position - offset, grid.series.first)]
-        after = grid.vm_g[np.minimum(position + offset, grid.series.last)]
-        out += tap * (before + after)
-    return out
+@compiled
+def _fill(grid: Any, code: Any, shift: int, row_g: Any, row_fresh: int) -> None:
+    """Put a second's bins behind those carried, and bridge short holes on a straight line."""
+    base = len(grid) - BINS
+    for bin_ in range(BINS):
+        if np.isnan(row_g[bin_]):
+            continue
+        at = base + bin_
+        grid[at] = row_g[bin_]
+        code[at + shift] = _FILLED
+        hole = 0
+        while hole <= MAX_BRIDGE and not code[at + shift - hole - 1] & _FILLED:
+            hole += 1
+        if hole > MAX_BRIDGE or (row_fresh >> bin_) & 1:
+            code[at + shift] |= _FRESH
+            continue
+        before = np.float64(grid[at - hole - 1])
+        slope = (np.float64(grid[at]) - before) / (hole + 1)
+        for offset in range(1, hole + 1):
+            grid[at - hole - 1 + offset] = before + slope * offset
+            code[at - hole - 1 + offset + shift] = _FILLED
 
 
-def _peaks(x: Floats, series: Segments, params: StepParams) -> tuple[NDArray[np.bool_], Floats]:
-    """Mark the values that are largest around and prominent enough; ties go to the first."""
-    position = np.arange(len(x))
-    peak = np.ones(len(x), dtype=np.bool_)
-    low_before, low_after = x.copy(), x.copy()
-    for offset in range(1, max(params.distance, params.valley) + 1):
-        before, after = np.maximum(position - offset, series.first), np.minimum(position + offset, series.last)
-        if offset <= params.distance:
-            peak &= ((x > x[before]) | (before == position)) & ((x >= x[after]) | (after == position))
-        if offset <= params.valley:
-            np.minimum(low_before, x[before], out=low_before)
-            np.minimum(low_after, x[after], out=low_after)
-    prominence = x - np.maximum(low_before, low_after)
-    return peak & (prominence >= params.prominence_g), prominence
+@compiled
+def _mark_peaks(  # noqa: C901 (one compiled loop)
+    grid: Any, code: Any, shift: int, taps: Any, spans: Any, limits: Any, work: Any
+) -> None:
+    """Filter the grid with zero delay, the ends of a series held, and mark the peaks of the next 25 bins."""
+    around, distance, valley, _, look_ahead, _ = spans
+    prominence_g, strong_g, _ = limits
+    left, right, x = work
+    size, half = len(grid), len(taps) - 1
+    lowest, highest, any_filled = np.float32(np.inf), np.float32(-np.inf), False
+    for k in range(size):
+        left[k] = 0
+        if code[k + shift] & _FILLED:
+            any_filled = True
+            lowest, highest = min(lowest, grid[k]), max(highest, grid[k])
+            if k and code[k + shift - 1] & _FILLED and not code[k + shift] & _FRESH:
+                left[k] = left[k - 1] + 1
+    gain = abs(taps[0])
+    for offset in range(1, half + 1):
+        gain += 2.0 * abs(taps[offset])
+    if not any_filled or gain * (np.float64(highest) - np.float64(lowest)) < 0.99 * prominence_g:
+        return  # no value differs from another by a peak's height
+    right[size - 1] = 0
+    for k in range(size - 2, -1, -1):
+        right[k] = right[k + 1] + 1 if left[k + 1] else 0
+    centre = size - BINS - _AHEAD + look_ahead
+    for k in range(centre - around, centre + BINS + around):
+        if code[k + shift] & _FILLED:
+            total = taps[0] * grid[k]
+            for offset in range(1, half + 1):
+                total += taps[offset] * (
+                    np.float64(grid[k - min(offset, left[k])]) + np.float64(grid[k + min(offset, right[k])])
+                )
+            x[k] = total
+    for k in range(centre, centre + BINS):
+        if not code[k + shift] & _FILLED:
+            continue
+        peak = True
+        for offset in range(1, min(distance, left[k]) + 1):
+            peak = peak and x[k] > x[k - offset]
+        for offset in range(1, min(distance, right[k]) + 1):
+            peak = peak and x[k] >= x[k + offset]
+        if not peak:
+            continue
+        low_before, low_after = x[k], x[k]
+        for offset in range(1, min(valley, left[k]) + 1):
+            low_before = min(low_before, x[k - offset])
+        for offset in range(1, min(valley, right[k]) + 1):
+            low_after = min(low_after, x[k + offset])
+        prominence = x[k] - max(low_before, low_after)
+        if prominence >= prominence_g:
+            code[k + shift] |= _PEAK | (_STRONG if prominence >= strong_g else 0)
 
 
-def _in_a_walk(grid: _Grid, at: NDArray[np.intp], strong: NDArray[np.bool_], params: StepParams) -> NDArray[np.bool_]:
-    """Tell which peaks have enough strong ones in the rhythm around them."""
-    count = strong.astype(np.int64)
-    count += _strong_in_reach(grid, at, strong, params.max_period, params.look_back, step=-1)
-    count += _strong_in_reach(grid, at, strong, params.max_period, params.look_ahead, step=1)
-    return count >= params.min_strong
+@compiled
+def _walked(code: Any, begin: int, spans: Any, limits: Any) -> int:
+    """Count the peaks of 25 bins that have enough strong ones in the rhythm around them."""
+    _, _, _, look_back, look_ahead, max_period = spans
+    steps = 0
+    for at in range(begin, begin + BINS):
+        if not code[at] & _PEAK:
+            continue
+        strong = 1 if code[at] & _STRONG else 0
+        here = at
+        for back in range(at - 1, at - look_back - 1, -1):
+            if not code[back] & _FILLED or code[back + 1] & _FRESH or here - back > max_period:
+                break
+            if code[back] & _PEAK:
+                strong += 1 if code[back] & _STRONG else 0
+                here = back
+        here = at
+        for ahead in range(at + 1, at + look_ahead + 1):
+            if not code[ahead] & _FILLED or code[ahead] & _FRESH or ahead - here > max_period:
+                break
+            if code[ahead] & _PEAK:
+                strong += 1 if code[ahead] & _STRONG else 0
+                here = ahead
+        steps += 1 if strong >= limits[2] else 0
+    return steps
 
 
-def _strong_in_reach(
-    grid: _Grid, at: NDArray[np.intp], strong: NDArray[np.bool_], max_period: int, reach: int, step: int
-) -> NDArray[np.int64]:
-    """Count the strong peaks reached from each peak by pauses of at most `max_period`, within `reach` bins."""
-    count = np.zeros(len(at), dtype=np.int64)
-    here = np.arange(len(at))
-    linked = np.ones(len(at), dtype=np.bool_)
-    while linked.any():
-        following = np.clip(here + step, 0, len(at) - 1)
-        same = (grid.series.first[at[following]] == grid.series.first[at]) & (following != here)
-        near = np.abs(at[following] - at[here]) <= max_period
-        linked = linked & same & near & (np.abs(at[following] - at) <= reach)
-        count += linked & strong[following]
-        here = following
-    return count
+@compiled
+def _count_steps(carried: Any, seconds: Any, steps: Any, taps: Any, spans: Any, limits: Any) -> None:
+    carried_until_us, carried_grid_g, carried_code = carried
+    first, start_us, row_grid_g, row_fresh, until_us = seconds
+    kept_grid, kept_code = carried_grid_g.shape[1], carried_code.shape[1]
+    shift = kept_code - kept_grid
+    grid, code = np.empty(kept_grid + BINS, np.float32), np.empty(kept_code + BINS, np.uint8)
+    work = (np.zeros(len(grid), np.int64), np.zeros(len(grid), np.int64), np.zeros(len(grid)))
+    empty = np.full(BINS, np.nan, np.float32)
+    for device in range(len(until_us)):
+        taken, known, end = first[device], first[device], first[device + 1]
+        now_us = carried_until_us[device]
+        while taken < end and start_us[taken] < now_us:
+            taken += 1
+        if now_us == NEVER_US:
+            if taken == end or start_us[taken] >= until_us[device]:
+                continue
+            now_us = start_us[taken]
+        grid[:kept_grid] = carried_grid_g[device]
+        code[:kept_code] = carried_code[device]
+        since_any = 0  # seconds in a row without a bin: after enough of them nothing is left to look at
+        while now_us < until_us[device]:
+            has_row = taken < end and start_us[taken] == now_us
+            if not has_row and since_any * BINS > kept_code:
+                now_us = until_us[device] if taken == end else min(until_us[device], start_us[taken])
+                continue
+            grid[kept_grid:] = 0.0
+            code[kept_code:] = 0
+            if has_row:
+                _fill(grid, code, shift, row_grid_g[taken], row_fresh[taken])
+            else:
+                _fill(grid, code, shift, empty, 0)
+            since_any = 0 if has_row else since_any + 1
+            taken += 1 if has_row else 0
+            _mark_peaks(grid, code, shift, taps, spans, limits, work)
+            known_us = now_us - SECONDS_AHEAD * WINDOW_US
+            while known < end and start_us[known] < known_us:
+                known += 1
+            if known < end and start_us[known] == known_us:
+                steps[known] = _walked(code, kept_code - _AHEAD, spans, limits)
+            grid[:kept_grid] = grid[BINS:].copy()
+            code[:kept_code] = code[BINS:].copy()
+            now_us += WINDOW_US
+        carried_until_us[device] = until_us[device]
+        carried_grid_g[device] = grid[:kept_grid]
+        carried_code[device] = code[:kept_code]

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wearables_platform.signals.cleaning import CleanParams, CleanSamples, clean, finite_rows
+from wearables_platform.signals.events import EventRows, SpikeParams, describe_events, find_onsets
 from wearables_platform.signals.features import FEATURE_COLUMNS, Column, SampleSeries, epoch_features
 from wearables_platform.signals.flags import QualityFlag
 from wearables_platform.signals.motion import jerk_g_s
+from wearables_platform.signals.overlaps import WINDOW_US as WINDOW_US  # windows' readers find it here
+from wearables_platform.signals.overlaps import Seconds, always, into_seconds
 from wearables_platform.signals.samples import Index, SampleTable
-from wearables_platform.signals.segments import gap_limit_us
-from wearables_platform.signals.steps import StepParams, find_steps
-
-WINDOW_US = 1_000_000
-"""Windows are one second long and start at whole UTC seconds."""
+from wearables_platform.signals.steps import SECONDS_AHEAD, StepCarry, StepParams, count_steps
+from wearables_platform.signals.walk import Walked, nothing_before, walk
 
 HALO_BEFORE_US = 5_000_000
 """No sample earlier than this before a window's start changes its row."""
 
 HALO_AFTER_US = 2_500_000
 """No sample later than this after a window's end changes its row."""
+
+AWAITED_US: Final = SECONDS_AHEAD * WINDOW_US
+"""A second's row is whole when so much after it has been taken."""
 
 FEATURE_VERSION = "2"
 """Changes whenever a row may change for the same samples."""
@@ -87,7 +91,7 @@ def compute_windows(samples: SampleTable, params: WindowParams | None = None) ->
     Parameters
     ----------
     samples : SampleTable
-        Any number of devices, sorted by (device, time). Not changed.
+        Any number of devices, sorted by (device, boot, segment, time). Not changed.
     params : WindowParams, optional
 
     Returns
@@ -100,25 +104,108 @@ def compute_windows(samples: SampleTable, params: WindowParams | None = None) ->
     on nothing else: not on other devices, on further context, or on how the caller cuts the samples.
     Rows whose halo is not wholly in `samples` are computed from what is there; the caller drops them.
     """
+    return compute_all(samples, params)[0]
+
+
+def compute_all(
+    samples: SampleTable, params: WindowParams | None = None, spikes: SpikeParams | None = None
+) -> tuple[WindowRows, EventRows]:
+    """As `compute_windows` and `spike_events` in one pass; both use the cleaning of `params`."""
     params = params or WindowParams()
+    spikes = spikes or SpikeParams(clean=params.clean)
     samples.require_sorted()
-    return windows_in(samples, clean(samples, params.clean), params)
+    table, devices = samples.numbered()
+    carry = Carry.blank(len(devices), params.steps)
+    taken = take_seconds(carry, table, always(len(devices)), params, spikes)
+    rows = _with_steps(carry, taken, params.steps)
+    events = describe_events(taken.cleaned, taken.onsets, spikes)
+    return replace(rows, device=devices[rows.device]), replace(events, device=devices[events.device])
 
 
-def windows_in(samples: SampleTable, cleaned: CleanSamples, params: WindowParams) -> WindowRows:
-    """As `compute_windows`, for samples already cleaned with ``params.clean``: events are found in the same ones."""
-    device, start_us = _window_keys(samples)
-    row_of_sample = _row_of(device, start_us, cleaned.table)
-    steps = find_steps(cleaned, params.steps)
-    features = _empty_columns(len(device))
-    whole = _sample_series(cleaned)
-    for rows, index in _grouped_by_count(row_of_sample, len(device)):
-        for name, values in epoch_features(whole.gather(index)).items():
-            features[name][rows] = values
-    features.update(_tallies(cleaned, row_of_sample, len(device)))
-    features["steps"] = _count_at(_row_of_instants(device, start_us, steps.device, steps.time_us), len(device))
-    features["flags"] = _flags(samples, cleaned, device, start_us, row_of_sample, features)
-    return WindowRows(device, start_us, {name: features[name].astype(dtype) for name, dtype in _DTYPES.items()})
+@dataclass(frozen=True)
+class Carry:
+    """What D devices' next seconds need of those before; changed in place.
+
+    Attributes
+    ----------
+    last : (D,) LAST_DTYPE
+        The last sample that spoke, and its second's posture.
+    steps : StepCarry
+    """
+
+    last: NDArray[np.void]
+    steps: StepCarry
+
+    @classmethod
+    def blank(cls, devices: int, params: StepParams | None = None) -> Carry:
+        """Return the carry of devices that have not sent anything."""
+        return cls(nothing_before(devices), StepCarry.blank(devices, params or StepParams()))
+
+    def __len__(self) -> int:
+        """Return the number of devices."""
+        return len(self.last)
+
+    def copy(self) -> Carry:
+        """Return a copy."""
+        return self.take(np.arange(len(self)))
+
+    def take(self, devices: NDArray[np.int64]) -> Carry:
+        """Return a copy of some devices' carry."""
+        steps = self.steps
+        part = StepCarry(steps.until_us[devices], steps.grid_g[devices], steps.code[devices])
+        return Carry(self.last[devices], part)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Seconds that were taken: R rows that lack their steps, what these are found from, and onsets of events."""
+
+    rows: WindowRows
+    grid_g: NDArray[np.float32]
+    fresh: NDArray[np.uint32]
+    onsets: NDArray[np.void]
+    cleaned: CleanSamples
+
+
+def take_seconds(
+    carry: Carry,
+    samples: SampleTable,
+    spans: tuple[NDArray[np.int64], NDArray[np.int64]],
+    params: WindowParams,
+    spikes: SpikeParams,
+) -> Taken:
+    """Make the rows of the seconds in each device's span, all but their steps.
+
+    Parameters
+    ----------
+    carry : Carry
+        Stands behind the seconds before; goes forward. `samples.device` counts its devices.
+    samples : SampleTable
+        All samples in the spans, and around them those within `clean_reach_us` and, before, `events.LEAD_US`.
+    spans : ((D,) int64, (D,) int64)
+        First instant, and end, per device; whole seconds. Seconds must be taken in order, none twice.
+    """
+    cleaned = clean(samples, params.clean)
+    seconds = into_seconds(cleaned.table, spans, _not_finite(samples, cleaned, spans))
+    walked = walk(carry.last, cleaned, seconds, params.clean.stuck_s)
+    features = _features(cleaned, seconds)
+    features.update(_tallies(seconds, walked))
+    features["flags"] = _flags(samples, cleaned, seconds, walked, features)
+    features["steps"] = np.zeros(len(seconds), np.int32)
+    columns = {name: features[name].astype(dtype, copy=False) for name, dtype in _DTYPES.items()}
+    rows = WindowRows(seconds.device.astype(np.int32), seconds.start_us, columns)
+    onsets = find_onsets(cleaned, seconds, walked.posture_g, spikes)
+    return Taken(rows, walked.grid_g, walked.fresh, onsets, cleaned)
+
+
+def _with_steps(carry: Carry, taken: Taken, params: StepParams) -> WindowRows:
+    """Return the rows with their steps, as if no sample came after them."""
+    rows = taken.rows
+    until_us = np.full(len(carry), -(2**62))
+    np.maximum.at(until_us, rows.device, rows.start_us + WINDOW_US + AWAITED_US)
+    keys = rows.device.astype(np.int64), rows.start_us
+    steps = count_steps(carry.steps, keys, (taken.grid_g, taken.fresh), until_us, params)
+    return WindowRows(rows.device, rows.start_us, rows.features | {"steps": steps})
 
 
 def window_start_us(time_us: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -126,40 +213,28 @@ def window_start_us(time_us: NDArray[np.int64]) -> NDArray[np.int64]:
     return time_us // WINDOW_US * WINDOW_US
 
 
-def _window_keys(samples: SampleTable) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    start_us = window_start_us(samples.time_us)
-    fresh = np.ones(len(samples), dtype=np.bool_)
-    fresh[1:] = (np.diff(samples.device) != 0) | (np.diff(start_us) != 0)
-    return samples.device[fresh], start_us[fresh]
+def _not_finite(
+    samples: SampleTable, cleaned: CleanSamples, spans: tuple[NDArray[np.int64], NDArray[np.int64]]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Return device and window of the samples that were left out."""
+    if len(cleaned.table) == len(samples):
+        return None
+    bad = samples.take(~finite_rows(samples))
+    device, start_us = bad.device.astype(np.int64), window_start_us(bad.time_us)
+    inside = (start_us >= spans[0][device]) & (start_us < spans[1][device])
+    return device[inside], start_us[inside]
 
 
-def _row_of(device: NDArray[np.int32], start_us: NDArray[np.int64], table: SampleTable) -> NDArray[np.int64]:
-    return _row_of_instants(device, start_us, table.device, table.time_us)
-
-
-def _row_of_instants(
-    device: NDArray[np.int32], start_us: NDArray[np.int64], at_device: NDArray[np.int32], at_us: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Return the row of each (device, instant); every instant must fall into a row."""
-    if not len(device):
-        return np.zeros(0, dtype=np.int64)
-    origin = int(start_us.min())
-    seconds = int((start_us.max() - origin) // WINDOW_US) + 1
-    lowest = int(device.min())
-    keys = (device.astype(np.int64) - lowest) * seconds + (start_us - origin) // WINDOW_US
-    sought = (at_device.astype(np.int64) - lowest) * seconds + (at_us - origin) // WINDOW_US
-    return np.searchsorted(keys, sought)
-
-
-def _grouped_by_count(row_of_sample: NDArray[np.int64], n_rows: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Return, per sample count n > 0, the rows that have it and their samples' positions (W, n)."""
-    counts = np.bincount(row_of_sample, minlength=n_rows)
-    first = np.cumsum(counts) - counts
-    groups = []
-    for count in np.unique(counts[counts > 0]):
+def _features(cleaned: CleanSamples, seconds: Seconds) -> dict[str, Column]:
+    """Return what the cleaned samples decide, windows of equal count together."""
+    features = _empty_columns(len(seconds))
+    whole, counts = _sample_series(cleaned), seconds.counts
+    for count in np.unique(counts[counts > 0]).tolist():
         rows = np.flatnonzero(counts == count)
-        groups.append((rows, first[rows][:, None] + np.arange(count)))
-    return groups
+        index = seconds.index[seconds.first[rows][:, None] + np.arange(count)]
+        for name, values in epoch_features(whole.gather(index)).items():
+            features[name][rows] = values
+    return features
 
 
 def _sample_series(cleaned: CleanSamples) -> SampleSeries:
@@ -189,69 +264,37 @@ def _empty_columns(n_rows: int) -> dict[str, Column]:
     }
 
 
-def _count_at(rows: NDArray[np.int64], n_rows: int, weights: NDArray[np.generic] | None = None) -> Column:
-    counts = np.bincount(rows, weights=weights, minlength=n_rows)
-    return np.minimum(counts, np.iinfo(np.int32).max).astype(np.int32)  # a device may claim any count
-
-
-def _tallies(cleaned: CleanSamples, rows: NDArray[np.int64], n_rows: int) -> dict[str, Column]:
-    """Return counts, coverage and block peaks: exact whatever the order of the samples."""
-    table = cleaned.table
-    n_samples = _count_at(rows, n_rows)
-    first = np.searchsorted(rows, np.arange(n_rows))
-    known = n_samples > 0
-    rate_hz = np.full(n_rows, np.nan)
-    rate_hz[known] = table.rate_hz[first[known]]
-    coverage = np.where(known, np.minimum(1.0, n_samples / rate_hz), 0.0)
+def _tallies(seconds: Seconds, walked: Walked) -> dict[str, Column]:
+    """Return counts, coverage and block peaks."""
+    n_samples = seconds.counts
+    coverage = np.where(n_samples > 0, np.minimum(1.0, n_samples / walked.rate_hz), 0.0)
     return {
-        "n_samples": n_samples,
-        "rate_hz": rate_hz,
+        "n_samples": n_samples.astype(np.int32),
+        "rate_hz": walked.rate_hz,
         "coverage": coverage,
-        "glitches": _count_at(rows, n_rows, cleaned.glitch + table.glitches),
-        "clipped": _count_at(rows, n_rows, cleaned.clipped + table.clipped),
-        "peak_raw_g": _largest(table.peak_raw_g, rows, n_rows),
-        "peak_g": _largest(table.peak_g, rows, n_rows),
+        "glitches": walked.glitches.astype(np.int32),
+        "clipped": walked.clipped.astype(np.int32),
+        "peak_raw_g": walked.peak_raw_g,
+        "peak_g": walked.peak_g,
     }
 
 
-def _largest(values: NDArray[np.float32], rows: NDArray[np.int64], n_rows: int) -> NDArray[np.float64]:
-    """Return the largest number of each row, NaN where it has none."""
-    known = ~np.isnan(values)
-    top = np.full(n_rows, -np.inf)
-    np.maximum.at(top, rows[known], values[known].astype(np.float64))
-    return np.where(np.isneginf(top), np.nan, top)
-
-
 def _flags(
-    samples: SampleTable,
-    cleaned: CleanSamples,
-    device: NDArray[np.int32],
-    start_us: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    features: dict[str, Column],
+    samples: SampleTable, cleaned: CleanSamples, seconds: Seconds, walked: Walked, features: dict[str, Column]
 ) -> NDArray[np.int32]:
-    flags = np.zeros(len(device), dtype=np.int32)
-    np.bitwise_or.at(flags, rows, cleaned.flags)
+    flags = walked.flags | np.where(seconds.overlap, int(QualityFlag.OVERLAP), 0).astype(np.int32)
     if len(cleaned.table) < len(samples):
-        bad = samples.take(~finite_rows(samples))
-        np.bitwise_or.at(flags, _row_of(device, start_us, bad), bad.flags | int(QualityFlag.NON_FINITE))
-    gap = _has_gap(cleaned, start_us, rows)
-    flags[gap] |= int(QualityFlag.GAP)
+        _flag_not_finite(flags, samples, seconds)
     expected = features["rate_hz"]
     off = np.abs(features["n_samples"] - expected) > np.maximum(RATE_TOLERANCE * expected, 2.0)
-    flags[off & ~gap] |= int(QualityFlag.RATE_MISMATCH)
+    flags[off & ((flags & int(QualityFlag.GAP)) == 0)] |= int(QualityFlag.RATE_MISMATCH)
     return flags
 
 
-def _has_gap(cleaned: CleanSamples, start_us: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Mark windows with a step between two samples, or to either edge, longer than a gap's limit."""
-    gap = np.ones(len(start_us), dtype=np.bool_)
-    gap[rows] = False
-    table, limit_us = cleaned.table, gap_limit_us(cleaned.table.rate_hz)
-    opens = np.ones(len(rows), dtype=np.bool_)
-    opens[1:] = np.diff(rows) != 0
-    previous_us = np.where(opens, start_us[rows], np.roll(table.time_us, 1))
-    after_us = start_us[rows] + WINDOW_US - table.time_us
-    gap[rows[table.time_us - previous_us > limit_us]] = True
-    gap[rows[np.roll(opens, -1) & (after_us > limit_us)]] = True
-    return gap
+def _flag_not_finite(flags: NDArray[np.int32], samples: SampleTable, seconds: Seconds) -> None:
+    bad = samples.take(~finite_rows(samples))
+    device, start_us = bad.device.astype(np.int64), window_start_us(bad.time_us)
+    at = seconds.rows_at(device, start_us)
+    there = at < len(seconds)
+    there[there] = (seconds.device[at[there]] == device[there]) & (seconds.start_us[at[there]] == start_us[there])
+    np.bitwise_or.at(flags, at[there], bad.flags[there] | int(QualityFlag.NON_FINITE))

@@ -1,13 +1,14 @@
 """From decoded acceleration messages to the flat sample table that every window row is computed from.
 
-The stream calls `build_samples` on the messages it holds, the batch side calls `samples_from_messages` on the messages
-the archive holds: one code decides sample times, clock steps and which of two boots speaks for an instant, so that a
-window row is the same function of the same messages on both sides.
+The stream holds messages as `AccelerationMessages`, the batch side makes them of the messages the archive holds: one
+code decides sample times, clock steps and the order of samples, so that a window row is the same function of the same
+messages on both sides.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,14 @@ from wearables_platform.wire.raw_rates import at_platform_rate
 REACH_BEFORE_US = -(-HALO_BEFORE_US // WINDOW_US) * WINDOW_US
 REACH_AFTER_US = -(-HALO_AFTER_US // WINDOW_US) * WINDOW_US
 
-# Messages of one device may overlap a little, because stamps jitter: this much disorder is not lateness. The stream
-# closes a window when the device's data reach its end + REACH_AFTER_US + SETTLE_US.
-SETTLE_US = 500_000
+# Messages of one device may overlap a little, because stamps jitter: this much disorder is not lateness.
+SETTLE_US = 250_000
 _MONOTONIC_LIMIT_US = 2**61
+
+BLOCK_DTYPE = np.dtype(
+    [("peak_raw_g", np.float32), ("peak_g", np.float32), ("glitches", np.int32), ("clipped", np.int32)]
+)
+_NO_BLOCK = np.array((np.nan, np.nan, 0, 0), BLOCK_DTYPE)
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -41,13 +46,114 @@ class MessageSamples:
     Attributes
     ----------
     samples
-        Sorted by (device, time); ``samples.device`` indexes `device_ids`.
+        Sorted by (device, boot, segment, time); ``samples.device`` indexes `device_ids`.
     device_ids
         Ascending.
     """
 
     samples: SampleTable
     device_ids: list[str]
+
+
+@dataclass(frozen=True)
+class AccelerationMessages:
+    """What windows need of R acceleration messages, without a Python object per message.
+
+    Attributes
+    ----------
+    device : (R,) int32
+    boot, start_us : (R,) int64
+    segment, count, blocks : (R,) int32
+        Jumps of the boot's clock so far, samples, and blocks that values are given for (0: none are).
+    rate_hz : (R,) float64
+    stepped : (R,) bool
+    accel_g : (S, 3) float32
+        Samples, message after message.
+    block : (B,) BLOCK_DTYPE
+        Values given per block, message after message.
+    """
+
+    device: npt.NDArray[np.int32]
+    boot: Ints
+    start_us: Ints
+    segment: npt.NDArray[np.int32]
+    count: npt.NDArray[np.int32]
+    blocks: npt.NDArray[np.int32]
+    rate_hz: npt.NDArray[np.float64]
+    stepped: Mask
+    accel_g: npt.NDArray[np.float32]
+    block: npt.NDArray[np.void]
+
+    def __len__(self) -> int:
+        """Return the number of messages."""
+        return len(self.device)
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes held."""
+        return sum(getattr(self, f.name).nbytes for f in fields(self))
+
+    @property
+    def end_us(self) -> Ints:
+        """Return the instant after what each message covers."""
+        return self.start_us + np.rint(self.count * 1e6 / self.rate_hz).astype(np.int64)
+
+    @classmethod
+    def concat(cls, parts: Sequence[AccelerationMessages]) -> AccelerationMessages:
+        """Join messages end to end."""
+        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
+
+    def take(self, index: Ints | Mask) -> AccelerationMessages:
+        """Return a copy of the messages that `index` selects."""
+        chosen = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name not in ("accel_g", "block")}
+        samples, blocks = _ragged(self.count, index), _ragged(self.blocks, index)
+        return AccelerationMessages(**chosen, accel_g=self.accel_g[samples], block=self.block[blocks])
+
+    def slice(self, begin: int, end: int) -> AccelerationMessages:
+        """Return the messages [begin, end) without copying them."""
+        chosen = {f.name: getattr(self, f.name)[begin:end] for f in fields(self) if f.name not in ("accel_g", "block")}
+        sample, block = int(self.count[:begin].sum()), int(self.blocks[:begin].sum())
+        samples, blocks = sample + int(chosen["count"].sum()), block + int(chosen["blocks"].sum())
+        return AccelerationMessages(**chosen, accel_g=self.accel_g[sample:samples], block=self.block[block:blocks])
+
+    def sorted(self) -> AccelerationMessages:
+        """Return the messages in (device, boot, segment) order; messages of one series keep theirs."""
+        keys = (self.segment, self.boot, self.device)
+        if _in_order(*keys[::-1]):
+            return self
+        return self.take(np.lexsort(keys))
+
+    def samples(self) -> SampleTable:
+        """Return the samples, sorted; messages of a series must stand in their sequence."""
+        table = self.sorted()._expanded()
+        return table if table.is_sorted() else table.sorted()
+
+    def _expanded(self) -> SampleTable:
+        """Give every sample its message's columns."""
+        count = self.count.astype(np.int64)
+        first = np.cumsum(count) - count
+        within = np.arange(len(self.accel_g)) - np.repeat(first, count)
+        flags = np.zeros(len(self.accel_g), np.int32)
+        flags[first[self.stepped]] |= int(QualityFlag.CLOCK_STEP)
+        rate_hz = np.repeat(self.rate_hz, count)
+        return SampleTable(
+            device=np.repeat(self.device, count),
+            boot=np.repeat(self.boot, count),
+            segment=np.repeat(self.segment, count),
+            time_us=np.repeat(self.start_us, count) + np.rint(within * 1e6 / rate_hz).astype(np.int64),
+            rate_hz=rate_hz,
+            accel_g=self.accel_g,
+            flags=flags,
+            **self._on_block_starts(first),
+        )
+
+    def _on_block_starts(self, first: Ints) -> dict[str, Any]:
+        """Place the values given per block on the first sample of each block."""
+        values = np.full(len(self.accel_g), _NO_BLOCK, BLOCK_DTYPE)
+        message, block = _counted(self.blocks)
+        at = first[message] + np.rint(block * self.count[message] / self.blocks[message]).astype(np.int64)
+        values[at] = self.block
+        return {name: np.ascontiguousarray(values[name]) for name in BLOCK_DTYPE.names or ()}
 
 
 @dataclass(frozen=True)
@@ -70,7 +176,7 @@ class ClockSteps:
 
 
 def samples_from_messages(rows: pa.RecordBatch) -> MessageSamples:
-    """Turn messages into samples, with clock steps and overlaps of boots resolved.
+    """Turn messages into samples, with clock steps found.
 
     Parameters
     ----------
@@ -102,13 +208,40 @@ def build_samples(rows: pa.RecordBatch, stepped: Mask, segment: Ints) -> Message
     """As `samples_from_messages`, where the caller followed the clocks itself (it saw messages it no longer holds)."""
     device, device_ids = dictionary_of(rows.column("device_id"))
     order = np.argsort(np.argsort(np.array(device_ids, dtype=object)))
-    table, message = _expand(rows, order[device].astype(np.int32), stepped)
-    place = np.lexsort((table.time_us, table.device))
-    if not np.array_equal(place, np.arange(len(place))):
-        table, message = table.take(place), message[place]
-    return MessageSamples(
-        _resolve_overlaps(table, _int64(rows, "sequence")[message], segment[message]), sorted(device_ids)
+    messages = acceleration_messages(rows, order[device].astype(np.int32), stepped, segment)
+    return MessageSamples(messages.samples(), sorted(device_ids))
+
+
+def acceleration_messages(
+    rows: pa.RecordBatch, device: npt.NDArray[np.int32], stepped: Mask, segment: Ints
+) -> AccelerationMessages:
+    """Take from decoded rows what windows need; `device`, `stepped` and `segment` are (R,)."""
+    accel_g, count = accel_values_g(rows)
+    blocks, block = _block_values(rows)
+    return AccelerationMessages(
+        device=device.astype(np.int32, copy=False),
+        boot=_int64(rows, "boot_id"),
+        start_us=_int64(rows, "start_time_us"),
+        segment=segment.astype(np.int32),
+        count=count.astype(np.int32),
+        blocks=blocks,
+        rate_hz=rows.column("rate_hz").to_numpy(),
+        stepped=stepped,
+        accel_g=accel_g,
+        block=block,
     )
+
+
+def _block_values(rows: pa.RecordBatch) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.void]]:
+    """Return how many blocks of each message have values, and these, message after message."""
+    names = BLOCK_DTYPE.names or ()
+    lengths = {name: np.diff(rows.column(name).offsets.to_numpy()).astype(np.int32) for name in names}
+    blocks: npt.NDArray[np.int32] = np.maximum.reduce(list(lengths.values()))
+    values = np.full(int(blocks.sum()), _NO_BLOCK, BLOCK_DTYPE)
+    for name, given in lengths.items():
+        flat = rows.column(name).flatten().to_numpy()
+        values[name][np.repeat(given > 0, blocks)] = flat  # a list has a value for every block, or none
+    return blocks, values
 
 
 def clock_steps(rows: pa.RecordBatch) -> ClockSteps:
@@ -168,116 +301,27 @@ def _int64(rows: pa.RecordBatch, name: str) -> Ints:
     return values
 
 
-def _expand(rows: pa.RecordBatch, device: npt.NDArray[np.int32], stepped: Mask) -> tuple[SampleTable, Ints]:
-    """Give every sample its message's columns; returns the samples and the message of each, in message order."""
-    accel_g, counts = accel_values_g(rows)
-    first = np.cumsum(counts) - counts
-    message = np.repeat(np.arange(rows.num_rows), counts)
-    within = np.arange(len(message)) - first[message]
-    rate_hz = rows.column("rate_hz").to_numpy()
-    period_offset_us = np.rint(within * 1e6 / rate_hz[message]).astype(np.int64)
-    flags = np.zeros(len(message), np.int32)
-    flags[first[stepped]] |= int(QualityFlag.CLOCK_STEP)
-    table = SampleTable(
-        device=device[message],
-        boot=_int64(rows, "boot_id")[message],
-        time_us=_int64(rows, "start_time_us")[message] + period_offset_us,
-        rate_hz=rate_hz[message],
-        accel_g=accel_g,
-        flags=flags,
-        **_on_block_starts(rows, first, counts),
-    )
-    return table, message
+def _ragged(counts: npt.NDArray[np.int32], index: Ints | Mask) -> Ints:
+    """Return the positions of the chosen rows' items, where row r has `counts[r]` items one after another."""
+    count = counts.astype(np.int64)
+    first = (np.cumsum(count) - count)[index]
+    chosen = count[index]
+    offset = np.cumsum(chosen) - chosen
+    return np.repeat(first - offset, chosen) + np.arange(int(chosen.sum()))
 
 
-def _on_block_starts(rows: pa.RecordBatch, first: Ints, counts: Ints) -> dict[str, Any]:
-    """Place the values given per block on the first sample of each block."""
-    size = int(counts.sum())
-    blocks = np.maximum(rows.column("block_count").to_numpy().astype(np.int64), 1)
-    columns: dict[str, Any] = {}
-    for name, blank, dtype in (
-        ("peak_raw_g", np.nan, np.float32),
-        ("peak_g", np.nan, np.float32),
-        ("glitches", 0, np.int32),
-        ("clipped", 0, np.int32),
-    ):
-        lists = rows.column(name)
-        lengths = np.diff(lists.offsets.to_numpy()).astype(np.int64)
-        message = np.repeat(np.arange(rows.num_rows), lengths)
-        block = np.arange(len(message)) - (np.cumsum(lengths) - lengths)[message]
-        at = first[message] + np.rint(block * counts[message] / blocks[message]).astype(np.int64)
-        columns[name] = np.full(size, blank, dtype)
-        columns[name][at] = lists.flatten().to_numpy().astype(dtype)
-    return columns
+def _counted(counts: npt.NDArray[np.int32]) -> tuple[Ints, Ints]:
+    """Return the row of every item, and the item's number in its row."""
+    count = counts.astype(np.int64)
+    row = np.repeat(np.arange(len(count)), count)
+    return row, np.arange(len(row)) - (np.cumsum(count) - count)[row]
 
 
-def _resolve_overlaps(table: SampleTable, sequence: Ints, segment: Ints) -> SampleTable:
-    """Let one clock of one boot speak for each instant.
-
-    Where two of them cover one instant within a window, the one with more samples in that window wins (then the lower
-    boot, then the lower sequence) and what is kept of the window is flagged `OVERLAP`. Two that follow each other
-    inside a window are both kept. Where the clock segment changes between neighbours the later one is flagged
-    `CLOCK_STEP`, because the sample on which the clock jumped may have lost its window.
-    """
-    speaker = _changes(table.boot, segment)
-    if not speaker.any():
-        return table
-    same_window = _same(table.device, table.time_us // WINDOW_US)
-    if not (speaker & same_window).any():
-        return _mark_steps(table, segment)
-    keep, overlap = _choose(table, sequence, segment, same_window)
-    flags = table.flags | np.where(overlap, int(QualityFlag.OVERLAP), 0).astype(np.int32)
-    return _mark_steps(replace(table, flags=flags).take(keep), segment[keep])
-
-
-def _choose(table: SampleTable, sequence: Ints, segment: Ints, same_window: Mask) -> tuple[Mask, Mask]:
-    """Return which samples are kept, and which lie in a window with an overlap."""
-    window = np.cumsum(~same_window)
-    keep, overlap = np.ones(len(table), bool), np.zeros(len(table), bool)
-    crowded = np.unique(window[1:][(_changes(table.boot, segment) & same_window)[1:]])
-    begins, ends = np.searchsorted(window, crowded), np.searchsorted(window, crowded, side="right")
-    for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
-        part = slice(begin, end)
-        kept = _speakers(table.boot[part], segment[part], sequence[part])
-        keep[part], overlap[part] = kept, not kept.all()
-    return keep, overlap
-
-
-def _speakers(boot: Ints, segment: Ints, sequence: Ints) -> Mask:
-    """Return which samples of one window are kept: best-covered speaker first, each only if it crosses none kept."""
-    _, speaker = np.unique(np.stack((boot, segment)), axis=1, return_inverse=True)
-    ranked = []
-    for number in range(int(speaker.max()) + 1):
-        at = np.flatnonzero(speaker == number)
-        ranked.append((-len(at), int(boot[at[0]]), int(sequence[at].min()), int(at[0]), int(at[-1]), number))
-    taken: list[tuple[int, int]] = []
-    kept = []
-    for *_, first, last, number in sorted(ranked):
-        if all(last < begin or first > end for begin, end in taken):
-            taken.append((first, last))
-            kept.append(number)
-    return np.isin(speaker, kept)
-
-
-def _mark_steps(table: SampleTable, segment: Ints) -> SampleTable:
-    changes = np.zeros(len(table), bool)
-    changes[1:] = (np.diff(segment) != 0) & (np.diff(table.boot) == 0) & (np.diff(table.device) == 0)
-    changes[1:] &= np.diff(table.time_us) <= WINDOW_US  # farther apart they are not neighbours, whatever lies between
-    return replace(table, flags=table.flags | np.where(changes, int(QualityFlag.CLOCK_STEP), 0).astype(np.int32))
-
-
-def _changes(*columns: Ints) -> Mask:
-    """Mark positions where any column differs from the position before."""
-    changed = np.zeros(len(columns[0]), bool)
+def _in_order(*columns: npt.NDArray[Any]) -> bool:
+    """Tell whether rows are in the order of their columns, the first counting most."""
+    tied = np.ones(max(len(columns[0]) - 1, 0), bool)
     for column in columns:
-        changed[1:] |= np.diff(column) != 0
-    return changed
-
-
-def _same(*columns: npt.NDArray[Any]) -> Mask:
-    """Mark positions where every column equals the position before."""
-    same = np.ones(len(columns[0]), bool)
-    same[:1] = False
-    for column in columns:
-        same[1:] &= np.diff(column) == 0
-    return same
+        if np.any(tied & (column[1:] < column[:-1])):
+            return False
+        tied &= column[1:] == column[:-1]
+    return True

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.signal import firwin
 
 from wearables_platform.signals.offline import RecordingSummary, analyze_recording, measured_rate_hz
-from wearables_platform.signals.steps import StepParams
+from wearables_platform.signals.steps import StepParams, _taps
 from wearables_platform_tests.simulated_motion import at_rest, walking
 
 
@@ -43,6 +44,11 @@ def test_a_gap_ends_a_walk_and_adds_no_steps() -> None:
 def test_spans_beyond_the_halo_are_refused() -> None:
     with pytest.raises(ValueError, match="bins back"):
         StepParams(look_ahead=30)
+
+
+def test_the_band_pass_is_scipys() -> None:
+    taps = firwin(37, [0.8, 2.5], pass_zero=False, fs=25.0)
+    np.testing.assert_allclose(_taps(0.8, 2.5, 18), (taps - taps.mean())[18:], atol=1e-15)
 
 
 def test_a_recording_without_two_stamps_says_why_it_was_not_used() -> None:

@@ -19,7 +19,7 @@ def busy_state() -> LaneState:
     partition.take(to_fetch(records, 0, len(records)), 1)
     assert partition.state.order.held
     assert partition.state.order.holes
-    assert partition.state.windows.buffer
+    assert partition.state.windows.arrived
     assert partition.state.pending.ledger
     return lane_of(partition.state)
 
