@@ -36,6 +36,7 @@ from wearables_platform.clients.log import (
     RecordTooLarge,
     TopicSpec,
     connection_config,
+    fetch_of,
     fetches_of,
     translated,
 )
@@ -172,6 +173,11 @@ class Producer:
 class PartitionReader:
     """Reads one partition from an explicit offset; commits nothing.
 
+    Parameters
+    ----------
+    checked
+        The caller has asked `check_positions` of `start_offset` itself, for all its partitions at once.
+
     Raises
     ------
     LogPositionError
@@ -179,20 +185,25 @@ class PartitionReader:
     """
 
     def __init__(
-        self, url: str, topic: str, partition: int, start_offset: int = EARLIEST, *, group_id: str | None = None
+        self,
+        url: str,
+        topic: str,
+        partition: int,
+        start_offset: int = EARLIEST,
+        *,
+        group_id: str | None = None,
+        checked: bool = False,
     ) -> None:
         self.topic, self.partition = topic, partition
-        self._consumer = ck.Consumer(_reader_config(url, group_id or "partition-reader"), logger=_log)
-        if start_offset == EARLIEST:
-            start_offset = _low_offset(self._consumer, topic, partition)
-        else:
+        if start_offset != EARLIEST and not checked:
             check_positions(url, {(topic, partition): start_offset})
+        self._consumer = ck.Consumer(_reader_config(url, group_id or "partition-reader"), logger=_log)
         self._consumer.assign([ck.TopicPartition(topic, partition, start_offset)])
 
     def fetch(self, max_messages: int, timeout_s: float) -> Fetch | None:
         """Return what arrived within `timeout_s`, up to `max_messages`; None if nothing did."""
-        fetches = fetches_of(_consume(self._consumer, max_messages, timeout_s))
-        return fetches[0] if fetches else None
+        messages = _consume(self._consumer, max_messages, timeout_s)
+        return fetch_of((self.topic, self.partition), messages) if messages else None
 
     def close(self) -> None:
         """Leave the brokers."""

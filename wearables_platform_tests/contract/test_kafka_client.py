@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+import confluent_kafka as ck
 import numpy as np
 import pytest
 
@@ -23,7 +24,7 @@ from wearables_platform.clients.kafka import (
     check_topic_id,
     committed_positions,
 )
-from wearables_platform.clients.log import connection_config
+from wearables_platform.clients.log import connection_config, fetch_of
 from wearables_platform.clients.topics import dead_letter, platform_topics
 from wearables_platform.domain.channels import DEAD_LETTERS_TOPIC
 from wearables_platform.errors import ConfigError, LogPositionError
@@ -147,6 +148,42 @@ def test_a_position_beyond_the_end_is_refused_with_what_the_log_holds(
     partition = partition_of(kafka_url, admin, topic)
     with pytest.raises(LogPositionError, match=rf"{topic}.*offset 11 .*0 to 10"):
         PartitionReader(kafka_url, topic, partition, 11)
+
+
+def test_a_record_without_key_or_value_is_a_record(
+    kafka_url: str, admin: Admin, producer: Producer, topic: str
+) -> None:
+    producer.send(topic, b"watch-1", b"")
+    producer.flush(30)
+    partition = partition_of(kafka_url, admin, topic)
+    raw = ck.Producer(connection_config(kafka_url, "contract"))
+    raw.produce(topic, partition=partition)
+    assert raw.flush(30) == 0
+    reader = PartitionReader(kafka_url, topic, partition)
+    fetches = read_to_end(reader)
+    reader.close()
+    assert payloads_of(fetches) == [b"", b""]
+    assert [key for fetch in fetches for key in fetch.keys] == [b"watch-1", None]
+
+
+def test_an_error_among_messages_is_raised_and_the_end_is_not_one(
+    kafka_url: str, admin: Admin, producer: Producer, topic: str
+) -> None:
+    send_all(producer, topic, b"watch-1", 3)
+    position = topic, partition_of(kafka_url, admin, topic)
+    consumer = ck.Consumer(
+        connection_config(kafka_url, "contract") | {"group.id": "contract", "enable.partition.eof": True}
+    )
+    consumer.assign([ck.TopicPartition(*position, 0)])
+    messages: list[ck.Message] = []
+    until(lambda: messages.extend(consumer.consume(10, 0.2)) or (len(messages) == 4 or None))
+    consumer.close()
+    assert (len(fetch_of(position, messages)), fetch_of(position, messages).at_end) == (3, True)
+    assert (len(fetch_of(position, messages[:3])), fetch_of(position, messages[:3]).at_end) == (3, False)
+    assert (len(fetch_of(position, messages[3:])), fetch_of(position, messages[3:]).at_end) == (0, True)
+    messages[1].set_error(ck.KafkaError(ck.KafkaError._ALL_BROKERS_DOWN, "gone"))
+    with pytest.raises(LogUnavailable, match="gone"):
+        fetch_of(position, messages)
 
 
 def test_a_recreated_topic_has_another_id(admin: Admin) -> None:
