@@ -21,8 +21,9 @@ from wearables_platform.domain.identity import replay_boot_id
 from wearables_platform.domain.time_policy import EARLIEST_EVENT_US, to_us
 from wearables_platform.edge.acceleration import AccelerationEncoder, Sampling
 from wearables_platform.edge.messages import EncodedMessage
-from wearables_platform.edge.stamps import measured_rate_hz, regular_times
+from wearables_platform.edge.stamps import regular_times
 from wearables_platform.errors import ConfigError
+from wearables_platform.signals.rates import measured_rate_hz
 
 STANDARD_GRAVITY_M_S2: Final = 9.80665
 UNIT_G: Final[Mapping[str, float]] = {"g": 1.0, "m/s2": 1 / STANDARD_GRAVITY_M_S2}

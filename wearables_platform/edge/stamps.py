@@ -34,9 +34,6 @@ SLEW_TOLERANCE_US = 1_500
 """How far a piece may start before or after the end of the one before it, and still neither overlap it nor be taken for
 a gap: how fast the stamps' clock is followed."""
 
-LONG_STEP_PERIODS = 10
-"""Longer steps than this are left out of the measured rate."""
-
 
 class Piece(NamedTuple):
     """Consecutive samples [first, last) at one rate; `continues` the piece before without a gap."""
@@ -79,20 +76,6 @@ class Timeline:
                     start_us = expected_us + float(np.clip(start_us - expected_us, behind_us, ahead_us))
                 yield Piece(first, last, round(start_us), expected_us is not None)
                 expected_us = start_us + (last - first) * period_us
-
-
-def measured_rate_hz(time_us: NDArray[np.int64]) -> float:
-    """Return samples per second, stalls and what they delay included, long gaps excluded; NaN without a step.
-
-    >>> measured_rate_hz(np.array([0, 10_000, 30_000, 30_000, 40_000, 9_000_000, 9_010_000]))
-    100.0
-    """
-    step_us = np.diff(time_us).astype(np.float64)
-    positive_us = step_us[step_us > 0]
-    if not len(positive_us):
-        return float("nan")
-    kept_us = step_us[step_us <= LONG_STEP_PERIODS * np.median(positive_us)]
-    return float(round(1e6 * len(kept_us) / kept_us.sum(), 6))
 
 
 def regular_times(time_us: NDArray[np.int64], rate_hz: float) -> Timeline:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from wearables_platform.signals.downsample import Blocks, DownsamplePlan, downsample, plan
 from wearables_platform.signals.events import EventRows, SpikeParams, spike_events
 from wearables_platform.signals.motion import vector_magnitude_g
+from wearables_platform.signals.rates import measured_rate_hz
 from wearables_platform.signals.samples import SampleTable
 from wearables_platform.signals.segments import continuity_breaks
 from wearables_platform.signals.windows import WindowParams, WindowRows, compute_windows
@@ -44,7 +45,7 @@ class RecordingSummary:
     seconds : float
         From the first sample to the end of the last one's period.
     rate_hz : float
-        Measured, as the median of the positive steps in time.
+        As given, or measured (`measured_rate_hz`).
     steps : int
     enmo_mg, mad_mg : float
         Over the samples as recorded; MAD in epochs of 5 s, weighted by their samples.
@@ -84,19 +85,6 @@ class AnalysisParams:
     range_g: float = 16.0
     windows: WindowParams = field(default_factory=WindowParams)
     spikes: SpikeParams = field(default_factory=SpikeParams)
-
-
-def measured_rate_hz(time_us: NDArray[np.int64]) -> float:
-    """Return the sampling rate as one over the median positive step; NaN without one.
-
-    Examples
-    --------
-    >>> measured_rate_hz(np.array([0, 10_000, 10_000, 20_000, 30_000, 900_000]))
-    100.0
-    """
-    change_us = np.diff(time_us)
-    positive_us = change_us[change_us > 0]
-    return float(1e6 / np.median(positive_us)) if len(positive_us) else float("nan")
 
 
 def analyze_recording(

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from wearables_platform.domain.channels import ACCELERATION
 from wearables_platform.edge.acceleration import AccelerationEncoder, Sampling
-from wearables_platform.signals.windows import FEATURE_COLUMNS, compute_windows
+from wearables_platform.signals.features import FEATURE_COLUMNS
+from wearables_platform.signals.windows import compute_windows
 from wearables_platform.wire.codec import accel_values_g, decode
 from wearables_platform.wire.raw_rates import at_platform_rate
 from wearables_platform.wire.samples import samples_from_messages
@@ -78,7 +79,7 @@ def test_messages_of_all_kinds_keep_their_order_and_the_reduced_ones_their_bytes
 
 @pytest.mark.parametrize(("samples", "expected"), [(1, 1), (159, 1), (160, 1), (319, 1), (320, 2), (1_599, 9)])
 def test_the_rest_of_a_message_is_dropped_unless_it_is_all_there_is(samples: int, expected: int) -> None:
-    accel_g = np.tile(np.float32([0.0, 0.0, 1.0]), (samples, 1))
+    accel_g = np.tile(np.array([0.0, 0.0, 1.0], np.float32), (samples, 1))
     rows = sent(accel_g, Sampling(16_000.0, 16_000.0, blocks_per_message=2))
     reduced_g, counts = accel_values_g(at_platform_rate(rows))
     assert counts.tolist() == [expected]

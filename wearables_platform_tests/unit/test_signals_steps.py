@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.signal import firwin
 
-from wearables_platform.signals.offline import RecordingSummary, analyze_recording, measured_rate_hz
+from wearables_platform.signals.offline import RecordingSummary, analyze_recording
 from wearables_platform.signals.steps import StepParams, _taps
 from wearables_platform_tests.simulated_motion import at_rest, walking
 
@@ -57,7 +57,3 @@ def test_a_recording_without_two_stamps_says_why_it_was_not_used() -> None:
     assert summary.to_dict()["enmo_mg"] is None
     mixed = analyze_recording([0, 10_000, 20_000], [[0, 0, 1], [np.nan, 0, 1], [0, 0, 1]])
     assert (mixed.samples, mixed.skipped) == (2, {"non_finite": 1})
-
-
-def test_the_measured_rate_ignores_repeated_stamps_and_gaps() -> None:
-    assert measured_rate_hz(np.array([0, 10, 10, 20, 30, 40, 5_000]) * 1000) == 100.0

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wearables_platform.edge.stamps import measured_rate_hz, regular_times
+from wearables_platform.edge.stamps import regular_times
+from wearables_platform.signals.rates import measured_rate_hz
 
 
 def sample_times(time_us: np.ndarray, rate_hz: float, per_piece: int) -> tuple[np.ndarray, int]:
