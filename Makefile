@@ -94,6 +94,8 @@ $(VENV)/.installed-%: requirements/%.txt pyproject.toml $(VENV)/.bootstrapped
 	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r requirements/$*.txt \
 	  || { echo "uv could not; trying pip"; $(BIN)/python -m pip install --require-hashes -r requirements/$*.txt; }
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@echo "compiling"
+	@$(BIN)/python -m stream.warm
 	@touch $@
 
 $(VENV)/.bootstrapped: requirements/bootstrap.txt
