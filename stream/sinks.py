@@ -224,5 +224,7 @@ def _ensure_months(client: SqlClient, items: list[Harvest], known: set[tuple[str
     wanted = {(table, f"{datetime.fromtimestamp(start_us / 1e6, UTC):%Y-%m-01}") for table, start_us in begins}
     for table, month in sorted(wanted - known):
         with client.transaction() as connection:
+            # One worker at a time: another's new table must be seen before it is looked for.
+            connection.execute("SELECT pg_advisory_xact_lock(hashtext('platform.ensure_partitions'))")
             list(_QUERIES.ensure_months(connection, qualified=table, first_day=month, last_day=month))
         known.add((table, month))
