@@ -16,13 +16,15 @@ import pyarrow as pa
 from wearables_platform.errors import StoreRefused
 from wearables_platform.signals.features import FEATURE_COLUMNS
 from wearables_platform.wire import sample_columns
-from wearables_platform.wire.feature_schema import SPIKES_DATASET, WINDOWS_DATASET
 
 ACCELERATION_DATASET: Final = "raw/acceleration"
 VITALS_DATASET: Final = "raw/vitals"
 STATUS_DATASET: Final = "raw/status"
 QUARANTINE_DATASET: Final = "raw/quarantine"
 ZOOM_DATASET: Final = "zoom/acceleration"
+# As in feature_schema, which computes and so takes long to import; a test compares.
+WINDOWS_DATASET: Final = "features/windows"
+SPIKES_DATASET: Final = "features/spikes"
 
 VERSION_KEY: Final = b"wearables.schema_version"
 DATASET_KEY: Final = b"wearables.dataset"

@@ -2,81 +2,20 @@
 
 import hashlib
 import io
-import os
-import subprocess
-import sys
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
-import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from moto.server import ThreadedMotoServer
 
-from wearables_platform.clients.lake import Lake, Manifest, open_lake, parquet_bytes
+from wearables_platform.clients.lake import Lake, open_lake, parquet_bytes
 from wearables_platform.errors import ConfigError, LakeConflict, StoreRefused, StoreUnavailable
+from wearables_platform_tests.contract.lake_stores import DATASET, SPAN, publish, table
 
 pytestmark = [pytest.mark.contract]
-
-DATASET = "raw/acceleration"
-SPAN = ("start_time_us", "end_time_us")
-
-
-@pytest.fixture(scope="module")
-def s3_endpoint() -> Iterator[str]:
-    given = os.environ.get("WEARABLES_TEST_S3_URL")
-    if given:
-        yield given
-        return
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def s3_keys() -> dict[str, str]:
-    return {
-        "access_key": os.environ.get("WEARABLES_TEST_S3_ACCESS_KEY", "test"),
-        "secret_key": os.environ.get("WEARABLES_TEST_S3_SECRET_KEY", "test-secret"),
-    }
-
-
-@pytest.fixture(scope="module")
-def s3_bucket(s3_endpoint: str, s3_keys: dict[str, str]) -> str:
-    name = f"lake-{uuid.uuid4().hex[:12]}"
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3_endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=s3_keys["access_key"],
-        aws_secret_access_key=s3_keys["secret_key"],
-    )
-    client.create_bucket(Bucket=name)
-    return name
-
-
-@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.s3)])
-def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
-    if request.param == "file":
-        return open_lake((tmp_path / "lake").as_uri())
-    endpoint, bucket = request.getfixturevalue("s3_endpoint"), request.getfixturevalue("s3_bucket")
-    url = f"s3://{bucket}/{uuid.uuid4().hex}?endpoint_url={endpoint}"
-    return open_lake(url, **request.getfixturevalue("s3_keys"))
-
-
-def table(*starts_us: int, device: str = "watch-1") -> pa.Table:
-    starts = pa.array(starts_us, pa.int64())
-    ends = pa.array([start + 100 for start in starts_us], pa.int64())
-    return pa.table({"device_id": [device] * len(starts_us), "start_time_us": starts, "end_time_us": ends})
-
-
-def publish(lake: Lake, *tables: pa.Table, day: str = "2026-03-01") -> Manifest:
-    return lake.publish(lake.edition(DATASET, day), tables, time_columns=SPAN, versions={"schema": "1"})
 
 
 def test_a_published_partition_is_read_back_whole_and_described_by_its_manifest(lake: Lake) -> None:
@@ -185,43 +124,6 @@ def test_an_address_of_another_kind_is_a_configuration_error(url: str) -> None:
 def test_a_key_cannot_lead_out_of_the_directory(tmp_path: Path) -> None:
     with pytest.raises(StoreRefused):
         open_lake((tmp_path / "lake").as_uri()).put("../outside", b"x")
-
-
-KILLED_WRITER = """
-import os, signal, sys
-import pyarrow as pa
-from wearables_platform.clients import lake_files
-from wearables_platform.clients.lake import open_lake
-
-lake = open_lake(sys.argv[1])
-at, calls = int(sys.argv[2]), 0
-fsync = os.fsync
-def dying_fsync(handle):
-    global calls
-    calls += 1
-    if calls == at:
-        os.kill(os.getpid(), signal.SIGKILL)
-    fsync(handle)
-lake_files.os.fsync = dying_fsync
-starts = pa.array([7], pa.int64())
-rows = pa.table({"start_time_us": starts, "end_time_us": starts})
-lake.publish(lake.edition("raw/acceleration", "2026-03-01"), [rows], time_columns=("start_time_us", "end_time_us"))
-"""
-
-
-@pytest.mark.parametrize("at", [1, 2, 3, 4])
-def test_a_writer_killed_at_any_sync_leaves_the_old_partition_or_the_new_one(tmp_path: Path, at: int) -> None:
-    url = (tmp_path / "lake").as_uri()
-    lake = open_lake(url)
-    publish(lake, table(1))
-    ended = subprocess.run([sys.executable, "-c", KILLED_WRITER, url, str(at)], check=False, capture_output=True)
-    assert ended.returncode == -9, ended.stderr
-    found = lake.read_table(DATASET, ["2026-03-01"])
-    assert found is not None
-    # The fourth sync comes after the rename: the new partition is in place, only its durability is not yet proven.
-    assert found.column("start_time_us").to_pylist() == ([7] if at == 4 else [1])
-    publish(lake, table(2))
-    assert lake.read_table(DATASET, ["2026-03-01"]) == table(2)
 
 
 def test_files_are_zstd_with_statistics(tmp_path: Path) -> None:

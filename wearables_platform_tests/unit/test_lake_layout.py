@@ -8,7 +8,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -24,9 +26,10 @@ from wearables_platform.clients.lake import Lake, open_lake
 from wearables_platform.clients.lake_files import FileObjects
 from wearables_platform.clients.manifest import Manifest, bucket_of
 from wearables_platform.domain.channels import ACCELERATION, CHANNELS
-from wearables_platform.errors import StoreRefused
+from wearables_platform.errors import LakeConflict, StoreRefused
 from wearables_platform.wire import lake_schemas
 from wearables_platform.wire.codec import decode
+from wearables_platform.wire.feature_schema import EVENT_SCHEMA, SPIKES_DATASET, WINDOW_SCHEMA, WINDOWS_DATASET
 from wearables_platform.wire.lake_schemas import COLUMNS_KEY, SCHEMAS, VERSION_KEY
 from wearables_platform.wire.raw_messages import raw_dataset, raw_rows
 from wearables_platform.wire.sample_columns import STEPS_G, restore_samples, split_samples
@@ -179,10 +182,8 @@ def test_every_column_of_every_dataset_says_what_it_means_in_the_file_itself(tmp
         schema = SCHEMAS[raw_dataset(channel)]
         stored = schema.to_stored(raw_rows(channel, []))
         assert set(stored.column_names) <= schema.columns.keys()
-    from wearables_platform.wire.feature_schema import EVENT_SCHEMA, WINDOW_SCHEMA
-
-    assert set(WINDOW_SCHEMA.names) == SCHEMAS["features/windows"].columns.keys()
-    assert set(EVENT_SCHEMA.names) == SCHEMAS["features/spikes"].columns.keys()
+    assert set(WINDOW_SCHEMA.names) == SCHEMAS[WINDOWS_DATASET].columns.keys()
+    assert set(EVENT_SCHEMA.names) == SCHEMAS[SPIKES_DATASET].columns.keys()
 
 
 def test_a_reader_older_than_the_file_says_so_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,6 +211,49 @@ def test_files_of_the_first_version_are_still_read(tmp_path: Path) -> None:
     lake.put(f"manifests/raw/acceleration/{DAY}.json", json.dumps(about).encode())
     assert lake.read_table("raw/acceleration", [DAY]) == table
     assert lake.read_table("raw/acceleration", [DAY], columns=["samples"]) == table.select(["samples"])
+
+
+class WaitingArchive(ListedArchive):
+    """Reads only when another run has begun too."""
+
+    together = Barrier(2)
+
+    def aggregate(self, collection: str, pipeline: Any) -> list[dict[str, Any]]:
+        self.together.wait(timeout=60)
+        return super().aggregate(collection, pipeline)
+
+
+@pytest.mark.parametrize("late", [0, 3])
+def test_two_runs_of_one_day_at_once_leave_one_whole_day(tmp_path: Path, late: int) -> None:
+    lake = open_lake(tmp_path.as_uri())
+    made = documents(devices=2, messages=10)
+
+    def run(seen: list[dict[str, Any]]) -> Manifest | None:
+        try:
+            return export_days(WaitingArchive(seen), lake, ACCELERATION, [DAY])[DAY]
+        except LakeConflict:
+            return None
+
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(run, [made, made[: len(made) - late]]))
+    won = [manifest for manifest in results if manifest is not None]
+    assert len(won) == (1 if late else 2)  # of equal runs both are right
+    assert lake.manifest("raw/acceleration", DAY) == won[0]
+    # Whoever lost is run again, and then reads what is there.
+    assert export_days(ListedArchive(made), lake, ACCELERATION, [DAY])[DAY].rows == 20
+
+
+def test_late_messages_land_in_their_day_and_what_has_not_changed_keeps_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from wearables_platform.batch import messages
+
+    monkeypatch.setattr(messages, "bucket_count", lambda _: 4)
+    made = documents(devices=8, messages=5)
+    lake, before = exported(tmp_path, made[:-1])
+    after = export_days(ListedArchive(made), lake, ACCELERATION, [DAY])[DAY]
+    assert (before.rows, after.rows) == (39, 40)
+    assert len({file.path for file in before.files} & {file.path for file in after.files}) == len(before.files) - 1
 
 
 def objects_of(directory: Path) -> Iterator[bytes]:

@@ -1,0 +1,46 @@
+"""The lake swept: what no manifest lists any more goes, a day later."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from wearables_platform.assets.report import OWNERS, RETRIES, markdown_table, terminal_errors_end_the_step
+from wearables_platform.partitions import ONE_RUN
+from wearables_platform.resources import LakeResource
+
+SHOWN = 20
+
+
+@dg.asset(
+    # After whatever replaces partitions in the same run: what it superseded is noted at once.
+    deps=["raw_acceleration", "raw_vitals", "raw_status", "quarantined_messages", "acceleration_zoom"],
+    group_name="lake",
+    kinds={"parquet"},
+    owners=OWNERS,
+    code_version="1",
+    backfill_policy=ONE_RUN,
+    retry_policy=RETRIES,
+    description=(
+        "Data files that no manifest lists are noted, and removed once they have been noted for 24 hours, so that "
+        "readers of an older manifest are not disturbed; uploads that killed writers left go too."
+    ),
+)
+def lake_housekeeping(lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Sweep the lake."""
+    from wearables_platform.batch.housekeeping import tidy
+
+    with terminal_errors_end_the_step():
+        tidied = tidy(lake.open(), datetime.now(UTC))
+    shown = [(path, size, "removed") for path, size in tidied.removed.items()]
+    shown += [(path, size, "waiting") for path, size in tidied.waiting.items()]
+    return dg.MaterializeResult(
+        metadata={
+            "files_listed": tidied.listed,
+            "files_waiting": len(tidied.waiting),
+            "bytes_waiting": sum(tidied.waiting.values()),
+            "files_removed": len(tidied.removed),
+            "bytes_removed": sum(tidied.removed.values()),
+            "unfinished_removed": tidied.unfinished,
+            "files": markdown_table(("file", "bytes", ""), shown[:SHOWN]),
+        }
+    )
