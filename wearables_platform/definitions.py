@@ -10,6 +10,7 @@ import dagster as dg
 from wearables_platform.assets.clean.heart_rate import heart_rate
 from wearables_platform.assets.clean.steps import steps
 from wearables_platform.assets.features.hourly_activity import hourly_activity
+from wearables_platform.assets.features.rules import rules_of_devices
 from wearables_platform.assets.features.window_features import window_features_and_spikes
 from wearables_platform.assets.ingest.collections import COLLECTIONS
 from wearables_platform.assets.ingest.topics import TOPICS
@@ -36,6 +37,7 @@ ASSETS: list[Any] = [
     heart_rate,
     steps,
     window_features_and_spikes,
+    rules_of_devices,
     hourly_activity,
     daily_summary,
     *ML_ASSETS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -11,7 +11,9 @@ from urllib.parse import urlsplit, urlunsplit
 import dagster as dg
 import numpy as np
 
+from stream.lane import Lane, lane_at_the_beginning
 from stream.partition import Harvest, Partition, PartitionRules
+from stream.rules import LiveRules
 from stream.sinks import write_history
 from stream.state import PartitionState
 from wearables_platform.archive.documents import sort_fetch
@@ -22,9 +24,10 @@ from wearables_platform.clients.lake import Lake, open_lake
 from wearables_platform.clients.mongo import DocumentStore
 from wearables_platform.clients.sql import SqlClient
 from wearables_platform.definitions import ASSETS
-from wearables_platform.domain.channels import Channel
+from wearables_platform.domain.channels import CHANNELS, Channel
 from wearables_platform.domain.time_policy import to_us
 from wearables_platform.resources import KafkaResource, LakeResource, ModelSigningResource, MongoResource, SqlResource
+from wearables_platform.signals.device_rules import DeviceRules
 from wearables_platform.wire.codec import decode
 from wearables_platform_tests.stream_logs import NoModel
 
@@ -88,6 +91,25 @@ class BatchWorld:
             for harvest in harvests:
                 if harvest is not None:
                     write_history(connection, [harvest])
+
+    def streamed_together(self, *logs: Log, span_us: int = 60_000_000) -> None:
+        """Run a lane with its rules over the logs of several topics, as they grew; to their ends."""
+        state = replace(lane_at_the_beginning(0, {channel.topic: "log-1" for channel in CHANNELS}), rules=DeviceRules())
+        assert isinstance(state.rules, DeviceRules)
+        lane = Lane(state, PartitionRules(flush_us=0), NoModel(), LiveRules(state.rules, state.devices))
+        done, until_us = dict.fromkeys(range(len(logs)), 0), min(log.records[0][0] for log in logs)
+        harvests: list[Harvest] = []
+        while any(done[n] < len(log.records) for n, log in enumerate(logs)):
+            until_us += span_us
+            ends = [sum(at_us <= until_us for at_us, _, _ in log.records) for log in logs]
+            fetches = [log.fetch(done[n], ends[n]) for n, log in enumerate(logs) if ends[n] > done[n]]
+            done = dict(enumerate(ends))
+            harvests += lane.take(fetches, until_us, lane.partitions) if fetches else []
+        harvests += lane.wait(list(lane.partitions), until_us + 60_000_000)
+        harvests += lane.flush(until_us + 120_000_000)
+        with self.sql.transaction() as connection:
+            for harvest in harvests:
+                write_history(connection, [harvest])
 
     @property
     def resources(self) -> dict[str, Any]:

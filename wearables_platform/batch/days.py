@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import pyarrow as pa
@@ -19,13 +19,16 @@ from wearables_platform.batch.repair import (
     repair_windows,
     resolve_dirty,
 )
+from wearables_platform.batch.rule_repair import RuleEvidence, gather_rule_evidence, repair_rules, rule_parity
+from wearables_platform.batch.rules import RULE_DATASETS, day_rules, publish_rules
 from wearables_platform.batch.windows import DeviceEnd, day_bounds_us, day_features, device_ends, publish_features
 from wearables_platform.clients.lake import Lake, Manifest
 from wearables_platform.clients.sql import SqlClient
-from wearables_platform.domain.channels import ACCELERATION
+from wearables_platform.domain.channels import ACCELERATION, VITALS
 from wearables_platform.partitions import neighbours
 from wearables_platform.wire.feature_schema import EVENT_SCHEMA, SPIKES_DATASET, WINDOW_SCHEMA, WINDOWS_DATASET
 from wearables_platform.wire.raw_messages import raw_dataset
+from wearables_platform.wire.rule_schema import RULES_DATASET, SCHEMA_OF
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,24 @@ def recompute_day(sql: SqlClient, lake: Lake, day: str, load: Load, score: Score
     return RecomputedDay(manifests, windows, spikes, resolve_dirty(sql, bounds, features.message_ids))
 
 
+@dataclass(frozen=True)
+class RuledDay:
+    """What judging a day wrote to the lake and changed in the database, by dataset."""
+
+    manifests: Mapping[str, Manifest]
+    repaired: Mapping[str, Repaired]
+
+
+def judge_day(sql: SqlClient, lake: Lake, day: str, load: Load) -> RuledDay:
+    """Let the rules judge a day from the lake and bring the database in line; again, and nothing changes."""
+    editions = {dataset: lake.edition(dataset, day) for dataset in RULE_DATASETS}
+    found = day_rules(lake, day)
+    manifests = publish_rules(lake, editions, found)
+    motion = _evidence(sql, lake, day, found.motion_ends, load.at)
+    evidence = _rule_evidence(sql, lake, day, motion, found.heart_ends)
+    return RuledDay(manifests, repair_rules(sql, found.tables, day_bounds_us(day), evidence, load))
+
+
 def check_day(sql: SqlClient, lake: Lake, day: str, *, run_id: str, at: datetime) -> DayParity:
     """Compare what the stream said of a day with the lake's features and record the figures."""
     windows = _table(lake, WINDOWS_DATASET, day, WINDOW_SCHEMA)
@@ -59,8 +80,30 @@ def check_day(sql: SqlClient, lake: Lake, day: str, *, run_id: str, at: datetime
     ends = device_ends(messages) if messages is not None else {}
     evidence = _evidence(sql, lake, day, ends, at)
     parity = day_parity(sql, day, day_bounds_us(day), windows, spikes, evidence)
+    if lake.manifest(RULES_DATASET, day) is not None:
+        parity = _with_rules(sql, lake, parity, evidence)
     record_parity(sql, parity, run_id=run_id, at=at)
     return parity
+
+
+def _with_rules(sql: SqlClient, lake: Lake, parity: DayParity, motion: DayEvidence) -> DayParity:
+    columns = ["device_id", "end_time_us", "partition", "offset"]
+    vitals = lake.read_table(raw_dataset(VITALS), neighbours([parity.day]), columns=columns)
+    ends = device_ends(vitals) if vitals is not None else {}
+    evidence = _rule_evidence(sql, lake, parity.day, motion, ends)
+    tables = {dataset: _table(lake, dataset, parity.day, SCHEMA_OF[dataset]) for dataset in RULE_DATASETS}
+    with sql.transaction() as connection:
+        rules, names = rule_parity(connection, tables, day_bounds_us(parity.day), evidence)
+    return replace(parity, rules=rules, examples=(*parity.examples, *names))
+
+
+def _rule_evidence(
+    sql: SqlClient, lake: Lake, day: str, motion: DayEvidence, ends: Mapping[str, DeviceEnd]
+) -> RuleEvidence:
+    raw = lake.manifest(raw_dataset(VITALS), day)
+    committed = {} if raw is None else {int(p): position for p, position in raw.cut["committed"].items()}
+    with sql.transaction() as connection:
+        return gather_rule_evidence(connection, day_bounds_us(day), motion, ends, committed)
 
 
 def _evidence(sql: SqlClient, lake: Lake, day: str, ends: Mapping[str, DeviceEnd], at: datetime) -> DayEvidence:

@@ -1,4 +1,4 @@
-"""The two tables of derived rows that stream and batch both write: columns, keys, and how their rows are read."""
+"""The tables of derived rows that stream and batch both write: columns, keys, and how their rows are read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from wearables_platform.batch.comparison import DayKeys, KeyedRows
 from wearables_platform.clients.sql import Connection
@@ -44,7 +45,7 @@ class DerivedTable:
     instant: str
     values: Mapping[str, str]
     only: str = "true"
-    constants: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    constants: Mapping[str, tuple[str, str | int]] = field(default_factory=dict)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -94,6 +95,9 @@ def keyed_from_sql(table: DerivedTable, rows: Sequence[tuple[Any, ...]], keys: D
 
 def keyed_from_lake(table: DerivedTable, rows: pa.Table, keys: DayKeys) -> KeyedRows:
     """Turn a lake table of the day into comparable columns."""
+    for name, (_, value) in table.constants.items():
+        if name in rows.column_names:
+            rows = rows.filter(pc.equal(rows.column(name), value))
     instants = rows.column(table.instant).cast(pa.int64()).to_numpy()
     found = {name: rows.column(name).to_numpy() for name in table.values}
     return _sorted(keys.of(rows.column("device_id").to_pylist(), instants), found)
@@ -105,7 +109,7 @@ def _columns(table: DerivedTable) -> str:
 
 
 def _scope(table: DerivedTable) -> tuple[str, ...]:
-    return tuple(name for name in table.constants)
+    return tuple(table.constants)
 
 
 def _read(

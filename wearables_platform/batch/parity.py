@@ -28,25 +28,33 @@ from wearables_platform.domain.time_policy import from_us
 _queries: Any = load_queries(Path(__file__).parents[1] / "sql" / "repair")
 
 
+NOTHING_COMPARED = ParityCounts(0, 0, 0, 0, 0, 0, 0, ())
+
+
 @dataclass(frozen=True)
 class DayParity:
-    """One day's comparison of both derived tables."""
+    """One day's comparison of the derived tables; `rules` sums up what rules find: events, wear, rolling rows."""
 
     day: str
     windows: ParityCounts
     spikes: ParityCounts
     examples: tuple[str, ...]
+    rules: ParityCounts = NOTHING_COMPARED
+
+    @property
+    def parts(self) -> tuple[ParityCounts, ...]:
+        """Return the figures of every table."""
+        return self.windows, self.spikes, self.rules
 
     @property
     def unexplained(self) -> int:
         """Return how many rows differ without a cause."""
-        return self.windows.unexplained + self.spikes.unexplained
+        return sum(part.unexplained for part in self.parts)
 
     @property
     def holds(self) -> bool:
         """Tell whether clean rows are equal, dirty rows are equal after recompute, and nothing is unexplained."""
-        both = (self.windows, self.spikes)
-        return not self.unexplained and all(part.dirty == part.dirty_equal_after for part in both)
+        return not self.unexplained and all(part.dirty == part.dirty_equal_after for part in self.parts)
 
 
 def day_parity(
@@ -54,19 +62,18 @@ def day_parity(
 ) -> DayParity:
     """Compare a day; run it after the repair, as often as wanted: the stream's rows are kept as history."""
     with sql.transaction() as connection:
-        of_windows, window_names = _table_parity(connection, WINDOWS, windows, day_us, evidence)
-        of_spikes, spike_names = _table_parity(connection, SPIKES, spikes, day_us, evidence)
+        of_windows, window_names = table_parity(connection, WINDOWS, windows, day_us, evidence)
+        of_spikes, spike_names = table_parity(connection, SPIKES, spikes, day_us, evidence)
     return DayParity(day, of_windows, of_spikes, (*window_names, *spike_names))
 
 
 def record_parity(sql: SqlClient, parity: DayParity, *, run_id: str, at: datetime) -> None:
     """Write the day's figures to ``quality.parity_runs``; the same run again replaces them."""
-    both = (parity.windows, parity.spikes)
     row = {
-        "clean_rows": sum(part.clean for part in both),
-        "clean_equal": sum(part.clean_equal for part in both),
-        "dirty_rows": sum(part.dirty for part in both),
-        "dirty_equal_after": sum(part.dirty_equal_after for part in both),
+        "clean_rows": sum(part.clean for part in parity.parts),
+        "clean_equal": sum(part.clean_equal for part in parity.parts),
+        "dirty_rows": sum(part.dirty for part in parity.parts),
+        "dirty_equal_after": sum(part.dirty_equal_after for part in parity.parts),
         "unexplained": parity.unexplained,
         "detail": Json(_detail(parity)),
     }
@@ -76,12 +83,14 @@ def record_parity(sql: SqlClient, parity: DayParity, *, run_id: str, at: datetim
 
 
 def _detail(parity: DayParity) -> Mapping[str, Any]:
-    return {"windows": asdict(parity.windows), "spikes": asdict(parity.spikes), "examples": list(parity.examples)}
+    tables = {"windows": parity.windows, "spikes": parity.spikes, "rules": parity.rules}
+    return {**{name: asdict(part) for name, part in tables.items()}, "examples": list(parity.examples)}
 
 
-def _table_parity(
+def table_parity(
     connection: Connection, table: DerivedTable, batch: pa.Table, day_us: tuple[int, int], evidence: DayEvidence
 ) -> tuple[ParityCounts, list[str]]:
+    """Compare one table's rows of a day; returns the figures and the names of unexplained rows."""
     now, said = stored_rows(connection, table, day_us), streamed_rows(connection, table, day_us)
     names = [[row[0] for row in now], [row[0] for row in said], batch.column("device_id").to_pylist()]
     keys = day_keys(day_us, evidence, *names)

@@ -54,6 +54,9 @@ _SUPERSEDED = BulkTable(
 Score = Callable[[WindowRows], tuple[npt.NDArray[np.float64], Sequence[str | None]]]
 
 
+OwnValues = Callable[[DayKeys, KeyedRows], Iterator[tuple[Any, ...]]]
+
+
 @dataclass(frozen=True)
 class DayEvidence:
     """What decides whether batch may touch a window of a day.
@@ -70,6 +73,10 @@ class DayEvidence:
         Per partition, the position the archive had committed before the lake was written; empty where not known.
     over
         The day has ended.
+    bucket_us, reach_us
+        A row hangs on all of the aligned span it starts in, which `dirty` names by its start, and on this much after.
+    also
+        What is known of another topic the rows are made of, if there is one.
     """
 
     dirty: Mapping[tuple[str, int], str]
@@ -77,6 +84,9 @@ class DayEvidence:
     stream_read: Mapping[int, int]
     archive_read: Mapping[int, int]
     over: bool = True
+    bucket_us: int = WINDOW_US
+    reach_us: int = 0
+    also: DayEvidence | None = None
 
     @property
     def devices(self) -> set[str]:
@@ -86,26 +96,35 @@ class DayEvidence:
     def about(self, keys: DayKeys, rows: Sequence[KeyedRows]) -> Evidence:
         """Return the evidence for every key of `rows`."""
         every = np.unique(np.concatenate([part.keys for part in rows]))
-        starts_us = keys.instants_us(every) // WINDOW_US * WINDOW_US
+        starts_us = keys.instants_us(every) // self.bucket_us * self.bucket_us
         of_key = list(zip(keys.devices(every), starts_us.tolist(), strict=True))
         dirty = {key: self.dirty[pair] for key, pair in zip(every.tolist(), of_key, strict=True) if pair in self.dirty}
-        settled = np.array([self._settled(*pair) for pair in of_key], bool)
-        awaited = np.array([self._awaited(*pair) for pair in of_key], bool)
+        settled = np.array([self.settled(*pair) for pair in of_key], bool)
+        awaited = np.array([self.awaited(*pair) for pair in of_key], bool)
         return Evidence(dirty, every[settled], every[awaited], self.over)
 
-    def _settled(self, device_id: str, start_us: int) -> bool:
+    def settled(self, device_id: str, start_us: int) -> bool:
+        """Tell whether the rows of a span can change no more with what the stream has read and the archive had not."""
+        if self.also is not None and not self.also.settled(device_id, start_us):
+            return False
         end = self.ends.get(device_id)
         behind = {p for p, position in self.archive_read.items() if self.stream_read.get(p, 0) > position}
         if end is None:
             return not behind
-        return end.partition not in behind or start_us + WINDOW_US + REACH_AFTER_US <= end.last_us - UNSETTLED_US
+        return end.partition not in behind or self._looks_to_us(start_us) <= end.last_us - UNSETTLED_US
 
-    def _awaited(self, device_id: str, start_us: int) -> bool:
+    def awaited(self, device_id: str, start_us: int) -> bool:
+        """Tell whether the stream may still write rows of a span."""
+        if self.also is not None and self.also.awaited(device_id, start_us):
+            return True
         end = self.ends.get(device_id)
         if end is None or not self.stream_read:
             return False
         still_reading = self.stream_read.get(end.partition, 0) <= end.last_offset
-        return still_reading or start_us + WINDOW_US + REACH_AFTER_US + SETTLE_US > end.last_us
+        return still_reading or self._looks_to_us(start_us) + SETTLE_US > end.last_us
+
+    def _looks_to_us(self, start_us: int) -> int:
+        return start_us + self.bucket_us + self.reach_us + REACH_AFTER_US
 
 
 @dataclass(frozen=True)
@@ -154,7 +173,7 @@ def repair_windows(
         return zip(nullable(scores), versions, strict=True)
 
     columns = {"anomaly_score": "float8", "model_version": "text"}
-    return _repair(sql, WINDOWS, batch, day_us, evidence, load, columns, with_score)
+    return repair(sql, WINDOWS, batch, day_us, evidence, load, columns, with_score)
 
 
 def repair_spikes(
@@ -163,15 +182,22 @@ def repair_spikes(
     """Bring the stored spike events of a day in line with `batch`; a second call changes nothing."""
 
     def with_severity(keys: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
-        started_us = keys.instants_us(chosen.keys)
-        started = [from_us(us) for us in started_us.tolist()]
-        lasts_us = np.rint(chosen.columns["duration_ms"] * 1000).astype(np.int64)
-        ended = [from_us(us) for us in (started_us + lasts_us).tolist()]
-        severities = [spike_severity(peak_g) for peak_g in chosen.columns["peak_g"].tolist()]
-        return zip(started, ended, severities, strict=True)
+        peaks_g = chosen.columns["peak_g"].tolist()
+        severities = [spike_severity(peak_g) for peak_g in peaks_g]
+        return zip(*started_and_ended(keys, chosen), severities, peaks_g, ["[g]"] * len(peaks_g), strict=True)
 
-    columns = {"started_at": "timestamptz", "ended_at": "timestamptz", "severity": "text"}
-    return _repair(sql, SPIKES, batch, day_us, evidence, load, columns, with_severity)
+    columns = {
+        "started_at": "timestamptz", "ended_at": "timestamptz", "severity": "text", "extreme_value": "float8",
+        "extreme_unit": "text",
+    }  # fmt: skip
+    return repair(sql, SPIKES, batch, day_us, evidence, load, columns, with_severity)
+
+
+def started_and_ended(keys: DayKeys, chosen: KeyedRows) -> tuple[list[datetime], list[datetime]]:
+    """Return the first and the last instant of events with a duration."""
+    started_us = keys.instants_us(chosen.keys)
+    ended_us = started_us + np.rint(chosen.columns["duration_ms"] * 1000).astype(np.int64)
+    return [from_us(us) for us in started_us.tolist()], [from_us(us) for us in ended_us.tolist()]
 
 
 def resolve_dirty(sql: SqlClient, day_us: tuple[int, int], message_ids: frozenset[str]) -> int:
@@ -192,7 +218,7 @@ def day_keys(day_us: tuple[int, int], evidence: DayEvidence, *devices: Sequence[
     return DayKeys(sorted(evidence.devices.union(*devices)), day_us[0])
 
 
-def _repair(
+def repair(
     sql: SqlClient,
     table: DerivedTable,
     batch: pa.Table,
@@ -200,8 +226,12 @@ def _repair(
     evidence: DayEvidence,
     load: Load,
     own_columns: Mapping[str, str],
-    own_values: Callable[[DayKeys, KeyedRows], Iterator[tuple[Any, ...]]],
+    own_values: OwnValues,
 ) -> Repaired:
+    """Bring the stored rows of a day in line with `batch`; a second call changes nothing.
+
+    `own_values` gives, for chosen rows, the columns that follow from the others and that nobody compares.
+    """
     with sql.transaction() as connection:
         raw = stored_rows(connection, table, day_us)
         keys = day_keys(day_us, evidence, batch.column("device_id").to_pylist(), [row[0] for row in raw])
@@ -267,7 +297,7 @@ def _put(
     stored: KeyedRows,
     plan: RepairPlan,
     own_columns: Mapping[str, str],
-    own_values: Callable[[DayKeys, KeyedRows], Iterator[tuple[Any, ...]]],
+    own_values: OwnValues,
 ) -> None:
     chosen = computed.at(np.sort(np.fromiter(plan.put, np.int64, len(plan.put))))
     if not len(chosen):

@@ -23,14 +23,20 @@ PHASES: Final[dict[str, Sequence[Part]]] = {
     "learn": (
         Part("archive to Parquet", ("raw_acceleration", "raw_vitals", "raw_status")),
         Part("heart rate and steps", ("heart_rate", "steps", "daily_summary")),
-        Part("features", ("window_features", "spike_events", "hourly_activity")),
+        Part(
+            "features",
+            ("window_features", "spike_events", "rule_events", "wear", "rolling_features", "hourly_activity"),
+        ),
         Part("model", ("training_set", "activity_anomaly_model", "published_model"), None),
     ),
     # The fleet is in, scored by that model: recompute, compare with the stream, account for every message.
     "prove": (
         Part("archive to Parquet", ("raw_acceleration", "raw_vitals", "raw_status")),
         Part("quarantine", ("quarantined_messages",), None),
-        Part("features", ("window_features", "spike_events", "hourly_activity")),
+        Part(
+            "features",
+            ("window_features", "spike_events", "rule_events", "wear", "rolling_features", "hourly_activity"),
+        ),
         Part("parity", ("parity",)),
         Part("conservation", ("conservation",), None),
     ),

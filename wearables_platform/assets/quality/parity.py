@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dg.asset(
-    deps=["window_features", "spike_events"],
+    deps=["window_features", "spike_events", "rule_events", "wear", "rolling_features"],
     group_name="quality",
     kinds={"python", "postgres"},
     owners=OWNERS,
@@ -64,5 +64,5 @@ def parity(context: dg.AssetExecutionContext, lake: LakeResource, sql: SqlResour
 
 def _totals(days: "list[DayParity]") -> dict[str, int]:
     names = ("clean", "clean_equal", "dirty", "dirty_equal_after", "unexplained", "provisional", "awaited")
-    parts = [part for found in days for part in (found.windows, found.spikes)]
+    parts = [part for found in days for part in found.parts]
     return {name: sum(getattr(part, name) for part in parts) for name in names}

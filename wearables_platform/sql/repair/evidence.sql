@@ -8,6 +8,13 @@ FROM quality.dirty_windows
 WHERE window_start >= :first AND window_start < :last
 ORDER BY device_id, window_start, noticed_append_time, cause, message_id;
 
+-- name: find_dirty_minutes(first, last)
+-- Minutes of [first, last) of which something was said after the stream's rules had judged them.
+SELECT device_id, (extract(epoch FROM minute_start) * 1000000)::bigint AS minute_start_us
+FROM quality.dirty_minutes
+WHERE minute_start >= :first AND minute_start < :last
+ORDER BY device_id, minute_start;
+
 -- name: find_read_positions(consumer, topic)
 -- Per partition of a topic, the position after the last one a consumer has read.
 SELECT partition_number, max(upper(positions)) AS next_position
