@@ -20,7 +20,7 @@ import pyarrow as pa
 from stream.columns import Columnar, Columns, Delta, merged
 from stream.devices import Devices
 from stream.order import OrderState
-from stream.windows import WindowState
+from stream.window_state import WindowState
 from wearables_platform.errors import LogPositionError
 
 MAGIC: Final = b"WPSS"

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from wearables_platform.signals.cleaning import CleanParams, CleanSamples, clean
 from wearables_platform.signals.compiled import compiled, plain
+from wearables_platform.signals.features import row_gravity_g
 from wearables_platform.signals.overlaps import Seconds, always, into_seconds
 from wearables_platform.signals.samples import Index, SampleTable
-from wearables_platform.signals.walk import nothing_before, walk
+from wearables_platform.signals.walk import nothing_before, postures_before
 
 SPIKE = "spike"
 
@@ -144,8 +145,11 @@ def spike_events(samples: SampleTable, params: SpikeParams | None = None) -> Eve
     table, devices = samples.numbered()
     cleaned = clean(table, params.clean)
     seconds = into_seconds(cleaned.table, always(len(devices)))
-    walked = walk(nothing_before(len(devices)), cleaned, seconds, params.clean.stuck_s)
-    events = describe_events(cleaned, find_onsets(cleaned, seconds, walked.posture_g, params), params)
+    gravity_g = np.full((len(seconds), 3), np.nan)
+    for rows, index in seconds.by_count():
+        gravity_g[rows] = row_gravity_g(*(cleaned.accel_g[index, axis] for axis in range(3)))
+    posture_g = postures_before(nothing_before(len(devices)), seconds, gravity_g)
+    events = describe_events(cleaned, find_onsets(cleaned, seconds, posture_g, params), params)
     return replace(events, device=devices[events.device])
 
 
@@ -160,7 +164,7 @@ def find_onsets(
     seconds : Seconds
         The windows asked for; `cleaned` reaches back from them by `LEAD_US`.
     posture_g : (R, 3) float32
-        As in `Walked`: the posture before an event is the median of the UTC second before its onset's.
+        From `postures_before`: the posture before an event is the median of the UTC second before its onset's.
 
     Returns
     -------

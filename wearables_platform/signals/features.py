@@ -70,6 +70,10 @@ FEATURE_COLUMNS: tuple[FeatureColumn, ...] = (
     _count("flags", "{bits}", "QualityFlag bits"),
 )
 
+GRAVITY = "gravity_g"
+"""Beside the columns, `epoch_features` gives the (W, 3) medians of the axes: the posture that the next second's events
+are seen against."""
+
 PEAK_OVER_MEAN_G = 0.1
 """A local maximum counts from here: ten times the noise of a wrist sensor at rest."""
 
@@ -124,13 +128,14 @@ def _magnitude(vm_g: Floats) -> dict[str, Column]:
 
 def _axes(epoch: SampleSeries) -> dict[str, Column]:
     axes = {"x": epoch.x_g, "y": epoch.y_g, "z": epoch.z_g}
-    gravity_g = np.column_stack([row_percentile(values, 0.5) for values in axes.values()])
+    gravity_g = row_gravity_g(*axes.values())
     return {
         **{f"{name}_mean_g": row_mean(values) for name, values in axes.items()},
         **{f"{name}_std_g": row_std(values) for name, values in axes.items()},
         "angle_z_deg": angle_z_deg(gravity_g),
         "pitch_deg": pitch_deg(gravity_g),
         "roll_deg": roll_deg(gravity_g),
+        GRAVITY: gravity_g,
     }
 
 
@@ -150,6 +155,11 @@ def _extrema(epoch: SampleSeries) -> dict[str, Column]:
         "zero_crossings": (above[:, 1:] != above[:, :-1]).sum(axis=1).astype(np.int32),
         "peaks": (epoch.local_maximum & (over >= PEAK_OVER_MEAN_G)).sum(axis=1).astype(np.int32),
     }
+
+
+def row_gravity_g(x_g: Floats, y_g: Floats, z_g: Floats) -> Floats:
+    """Return (W, 3) medians of the axes: what each epoch has for gravity."""
+    return np.column_stack([row_percentile(values, 0.5) for values in (x_g, y_g, z_g)])
 
 
 def row_std(values: Floats) -> Floats:

@@ -52,6 +52,13 @@ class Seconds:
         """Return the number of samples of each window."""
         return np.diff(self.first)
 
+    def by_count(self) -> Iterator[tuple[Ints, Ints]]:
+        """Yield, per number n > 0 of samples, the windows that have it and their samples' positions (W, n)."""
+        counts = self.counts
+        for count in np.unique(counts[counts > 0]).tolist():
+            rows = np.flatnonzero(counts == count)
+            yield rows, self.index[self.first[rows][:, None] + np.arange(count)]
+
     def rows_at(self, device: Ints, start_us: Ints) -> Ints:
         """Return the row of each (device, start), which must be among them."""
         keys = np.concatenate((self.start_us, start_us))

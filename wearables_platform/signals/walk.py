@@ -42,9 +42,7 @@ LAST_DTYPE: Final = np.dtype(
         ("x_g", np.float32),  # as it came
         ("y_g", np.float32),
         ("z_g", np.float32),
-        ("posture_x_g", np.float32),  # median of its second after cleaning; NaN of too few samples
-        ("posture_y_g", np.float32),
-        ("posture_z_g", np.float32),
+        ("posture_g", np.float32, (3,)),  # median of its second after cleaning; NaN of too few samples
         ("stepped", np.uint8),
     ],
 )
@@ -60,8 +58,7 @@ def nothing_before(devices: int) -> NDArray[np.void]:
     """Return the record of devices that have not sent anything."""
     last = np.zeros(devices, LAST_DTYPE)
     last["time_us"] = last["since_us"] = NEVER_US
-    for axis in "xyz":
-        last[f"posture_{axis}_g"] = np.nan
+    last["posture_g"] = np.nan
     return last
 
 
@@ -81,8 +78,6 @@ class Walked:
         Mean vector magnitude of each bin; NaN where it has no sample.
     fresh : (R,) uint32
         Bit i is set where bin i does not continue the sample before it.
-    posture_g : (R, 3) float32
-        Posture in the second before; NaN where it is not known.
     """
 
     glitches: NDArray[np.int64]
@@ -93,7 +88,6 @@ class Walked:
     flags: NDArray[np.int32]
     grid_g: NDArray[np.float32]
     fresh: NDArray[np.uint32]
-    posture_g: NDArray[np.float32]
 
     @classmethod
     def blank(cls, rows: int) -> Walked:
@@ -108,7 +102,6 @@ class Walked:
             flags=np.full(rows, _GAP, np.int32),
             grid_g=np.full((rows, BINS), np.nan, np.float32),
             fresh=np.zeros(rows, np.uint32),
-            posture_g=np.full((rows, 3), np.nan, np.float32),
         )
 
 
@@ -119,13 +112,37 @@ def walk(last: NDArray[np.void], cleaned: CleanSamples, seconds: Seconds, stuck_
         last,
         plain(seconds.device, seconds.start_us, seconds.first, seconds.index),
         plain(table.time_us, table.boot, table.segment, table.rate_hz, table.accel_g),
-        plain(cleaned.accel_g, cleaned.vm_g, cleaned.flags, cleaned.glitch, cleaned.clipped),
+        plain(cleaned.vm_g, cleaned.flags, cleaned.glitch, cleaned.clipped),
         plain(table.glitches, table.clipped, table.peak_raw_g, table.peak_g),
         (found.glitches, found.clipped, found.rate_hz, found.peak_raw_g, found.peak_g, found.flags),
-        (found.grid_g, found.fresh, found.posture_g),
+        (found.grid_g, found.fresh),
         stuck_s * 1e6,
     )
     return found
+
+
+def postures_before(last: NDArray[np.void], seconds: Seconds, gravity_g: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the posture in the second before each window, NaN where it is not known; `last` takes the newest.
+
+    Parameters
+    ----------
+    last : (D,) LAST_DTYPE
+        As it stood before `walk` goes through the same windows.
+    gravity_g : (R, 3) float64
+        Median of each axis in each window.
+    """
+    before = np.full((len(seconds), 3), np.nan, np.float32)
+    own = np.where((seconds.counts >= MIN_POSTURE_SAMPLES)[:, None], gravity_g, np.nan).astype(np.float32)
+    same = (np.diff(seconds.device) == 0) & (np.diff(seconds.start_us) == WINDOW_US)
+    before[1:][same] = own[:-1][same]
+    opens = np.flatnonzero(np.diff(seconds.device, prepend=-1))
+    known = last[seconds.device[opens]]
+    adjoins = known["time_us"] // WINDOW_US * WINDOW_US == seconds.start_us[opens] - WINDOW_US
+    before[opens[adjoins]] = known["posture_g"][adjoins]
+    filled = np.flatnonzero(seconds.counts)
+    newest = filled[np.diff(seconds.device[filled], append=-1) != 0]
+    last["posture_g"][seconds.device[newest]] = own[newest]
+    return before
 
 
 @compiled
@@ -134,24 +151,16 @@ def _walk(  # noqa: C901 (one compiled loop)
 ) -> None:
     device, start_us, first, index = windows
     time_us, boot, segment, rate_hz, raw_g = came
-    accel_g, vm_g, sample_flags, glitch, clipped = clean
+    vm_g, sample_flags, glitch, clipped = clean
     block_glitches, block_clipped, block_peak_raw_g, block_peak_g = blocks
     glitches_out, clipped_out, rate_out, peak_raw_out, peak_out, flags_out = tallies
-    grid_out, fresh_out, posture_out = others
+    grid_out, fresh_out = others
     sums, counts = np.zeros(BINS), np.zeros(BINS)
-    longest = 0
-    for row in range(len(device)):
-        longest = max(longest, first[row + 1] - first[row])
-    axis_g = np.empty(longest)
     for row in range(len(device)):
         d, begin, end = device[row], first[row], first[row + 1]
         before = last[d]
         if begin == end:
             continue
-        if before.time_us // WINDOW_US == start_us[row] // WINDOW_US - 1:
-            posture_out[row, 0] = before.posture_x_g
-            posture_out[row, 1] = before.posture_y_g
-            posture_out[row, 2] = before.posture_z_g
         sums[:] = 0.0
         counts[:] = 0.0
         flags, fresh, edge_us = 0, np.uint32(0), start_us[row]
@@ -222,17 +231,3 @@ def _walk(  # noqa: C901 (one compiled loop)
         before.time_us, before.boot, before.segment, before.rate_hz = was_us, was_boot, was_segment, was_rate
         before.x_g, before.y_g, before.z_g, before.stepped = was_x, was_y, was_z, 1 if was_stepped else 0
         before.since_us = since_us
-        size = end - begin
-        if size < MIN_POSTURE_SAMPLES:
-            before.posture_x_g, before.posture_y_g, before.posture_z_g = np.nan, np.nan, np.nan
-        else:
-            for axis in range(3):
-                for k in range(size):
-                    axis_g[k] = accel_g[index[begin + k], axis]
-                middle = np.median(axis_g[:size])
-                if axis == 0:
-                    before.posture_x_g = middle
-                elif axis == 1:
-                    before.posture_y_g = middle
-                else:
-                    before.posture_z_g = middle

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from wearables_platform.signals.cleaning import CleanParams, CleanSamples, clean, finite_rows
 from wearables_platform.signals.events import EventRows, SpikeParams, describe_events, find_onsets
-from wearables_platform.signals.features import FEATURE_COLUMNS, Column, SampleSeries, epoch_features
+from wearables_platform.signals.features import FEATURE_COLUMNS, GRAVITY, Column, SampleSeries, epoch_features
 from wearables_platform.signals.flags import QualityFlag
 from wearables_platform.signals.motion import jerk_g_s
 from wearables_platform.signals.overlaps import WINDOW_US as WINDOW_US  # windows' readers find it here
 from wearables_platform.signals.overlaps import Seconds, always, into_seconds
 from wearables_platform.signals.samples import Index, SampleTable
 from wearables_platform.signals.steps import SECONDS_AHEAD, StepCarry, StepParams, count_steps
-from wearables_platform.signals.walk import Walked, nothing_before, walk
+from wearables_platform.signals.walk import Walked, nothing_before, postures_before, walk
 
 HALO_BEFORE_US = 5_000_000
 """No sample earlier than this before a window's start changes its row."""
@@ -187,14 +187,15 @@ def take_seconds(
     """
     cleaned = clean(samples, params.clean)
     seconds = into_seconds(cleaned.table, spans, _not_finite(samples, cleaned, spans))
+    features, gravity_g = _features(cleaned, seconds)
+    posture_g = postures_before(carry.last, seconds, gravity_g)
     walked = walk(carry.last, cleaned, seconds, params.clean.stuck_s)
-    features = _features(cleaned, seconds)
     features.update(_tallies(seconds, walked))
     features["flags"] = _flags(samples, cleaned, seconds, walked, features)
     features["steps"] = np.zeros(len(seconds), np.int32)
     columns = {name: features[name].astype(dtype, copy=False) for name, dtype in _DTYPES.items()}
     rows = WindowRows(seconds.device.astype(np.int32), seconds.start_us, columns)
-    onsets = find_onsets(cleaned, seconds, walked.posture_g, spikes)
+    onsets = find_onsets(cleaned, seconds, posture_g, spikes)
     return Taken(rows, walked.grid_g, walked.fresh, onsets, cleaned)
 
 
@@ -225,16 +226,17 @@ def _not_finite(
     return device[inside], start_us[inside]
 
 
-def _features(cleaned: CleanSamples, seconds: Seconds) -> dict[str, Column]:
-    """Return what the cleaned samples decide, windows of equal count together."""
+def _features(cleaned: CleanSamples, seconds: Seconds) -> tuple[dict[str, Column], NDArray[np.float64]]:
+    """Return what the cleaned samples decide, windows of equal count together, and the (R, 3) medians of the axes."""
     features = _empty_columns(len(seconds))
-    whole, counts = _sample_series(cleaned), seconds.counts
-    for count in np.unique(counts[counts > 0]).tolist():
-        rows = np.flatnonzero(counts == count)
-        index = seconds.index[seconds.first[rows][:, None] + np.arange(count)]
-        for name, values in epoch_features(whole.gather(index)).items():
+    gravity_g = np.full((len(seconds), 3), np.nan)
+    whole = _sample_series(cleaned)
+    for rows, index in seconds.by_count():
+        found = epoch_features(whole.gather(index))
+        gravity_g[rows] = found.pop(GRAVITY)
+        for name, values in found.items():
             features[name][rows] = values
-    return features
+    return features, gravity_g
 
 
 def _sample_series(cleaned: CleanSamples) -> SampleSeries:

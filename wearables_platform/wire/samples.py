@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from wearables_platform.domain.time_policy import CLOCK_STEP_TOLERANCE_US
+from wearables_platform.signals.compiled import compiled, plain
 from wearables_platform.signals.flags import QualityFlag
 from wearables_platform.signals.samples import SampleTable
 from wearables_platform.signals.windows import HALO_AFTER_US, HALO_BEFORE_US, WINDOW_US
@@ -106,8 +107,10 @@ class AccelerationMessages:
     def take(self, index: Ints | Mask) -> AccelerationMessages:
         """Return a copy of the messages that `index` selects."""
         chosen = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name not in ("accel_g", "block")}
-        samples, blocks = _ragged(self.count, index), _ragged(self.blocks, index)
-        return AccelerationMessages(**chosen, accel_g=self.accel_g[samples], block=self.block[blocks])
+        place = np.arange(len(self))[index]
+        accel_g = _runs(self.accel_g.view(np.int32), self.count, place).view(np.float32)
+        block = _runs(self.block.view(np.int32).reshape(-1, 4), self.blocks, place).reshape(-1).view(BLOCK_DTYPE)
+        return AccelerationMessages(**chosen, accel_g=accel_g, block=block)
 
     def slice(self, begin: int, end: int) -> AccelerationMessages:
         """Return the messages [begin, end) without copying them."""
@@ -301,13 +304,23 @@ def _int64(rows: pa.RecordBatch, name: str) -> Ints:
     return values
 
 
-def _ragged(counts: npt.NDArray[np.int32], index: Ints | Mask) -> Ints:
-    """Return the positions of the chosen rows' items, where row r has `counts[r]` items one after another."""
-    count = counts.astype(np.int64)
-    first = (np.cumsum(count) - count)[index]
-    chosen = count[index]
-    offset = np.cumsum(chosen) - chosen
-    return np.repeat(first - offset, chosen) + np.arange(int(chosen.sum()))
+def _runs(items: npt.NDArray[np.int32], counts: npt.NDArray[np.int32], rows: Ints) -> npt.NDArray[np.int32]:
+    """Return the chosen rows' items, where row r has `counts[r]` items one after another."""
+    ends = np.cumsum(counts, dtype=np.int64)
+    out = np.empty((int(counts[rows].sum(dtype=np.int64)), items.shape[1]), np.int32)
+    _copy_runs(plain(items, ends, counts, rows), out)
+    return out
+
+
+@compiled
+def _copy_runs(runs: Any, out: Any) -> None:
+    items, ends, counts, rows = runs
+    at, width = 0, items.shape[1]
+    for row in rows:
+        for item in range(ends[row] - counts[row], ends[row]):
+            for column in range(width):
+                out[at, column] = items[item, column]
+            at += 1
 
 
 def _counted(counts: npt.NDArray[np.int32]) -> tuple[Ints, Ints]:

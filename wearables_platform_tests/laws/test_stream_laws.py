@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream import rows
-from stream.windows import NEVER_US
+from wearables_platform.signals.walk import NEVER_US
 from wearables_platform.wire.v1 import telemetry_pb2 as pb
 from wearables_platform_tests.stream_logs import START_US, Record, batch_rows, message, row_bits, run_stream
 
