@@ -100,6 +100,7 @@ def noise_rows(size: int) -> pa.Table:
 # Forks a writer per place to die, each on a day of its own; imports once.
 KILLED_WRITERS = """
 import json, os, signal, sys
+import pandas  # which pyarrow would import in each child
 import pyarrow as pa
 from wearables_platform.clients import lake_files, lake_writer
 from wearables_platform.clients.lake import open_lake
@@ -177,6 +178,7 @@ def test_a_writer_killed_anywhere_leaves_the_old_partition_or_the_new_one(
 # Eight processes that have all seen the same edition before any of them writes.
 RACING_WRITERS = """
 import json, os, sys
+import pandas  # which pyarrow would import in each child
 import pyarrow as pa
 from wearables_platform.clients.lake import open_lake
 from wearables_platform.errors import LakeConflict
