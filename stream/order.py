@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from stream import order_columns as columns
 from stream import order_kernel as kernel
+from stream import order_table as table
 from stream.decode import Ints, Messages
 from stream.devices import Devices
 from stream.order_state import OrderState
-from stream.order_table import by_device
 from wearables_platform.wire.codec import dictionary_of
 from wearables_platform.wire.samples import clock_offsets_us
 
@@ -207,7 +207,7 @@ def _in_order(found: kernel.Found, devices: int) -> npt.NDArray[np.void]:
     if found.counts[columns.EXPIRED]:
         order = np.lexsort([exits[name] for name in ("sequence", "boot", "own", "position", "device")])
     else:
-        order = by_device(exits["device"], devices)
+        order = table.by_device(exits["device"], devices)
     ordered: npt.NDArray[np.void] = exits[order]
     return ordered
 

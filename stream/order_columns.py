@@ -77,7 +77,9 @@ LATE_DTYPE: Final = np.dtype(
     [(name, np.int64) for name in ("device", "boot", "sequence", "start_us", "end_us", "log_us", "cause")]
 )
 CAUSES: Final = ("too_old", "late", "quarantined", "clock_step")
-TOO_OLD, LATE, QUARANTINED, CLOCK_STEP = range(4)
+# Not Python's integers: of those the compiler makes a function for each value.
+TOO_OLD, LATE, QUARANTINED, CLOCK_STEP = map(np.int64, range(4))
+BY_TIME, BY_RECORD = map(np.int64, range(2))  # values of `own`
 FRESH, DUPLICATE, JUMPED = range(3)
 
 # Places in `order_kernel.Memory.tops`: rows ever used and rows free to use again, per pool.

@@ -13,6 +13,8 @@ import numpy as np
 
 from stream.order_columns import (
     BOOT_SILENT_US,
+    BY_RECORD,
+    BY_TIME,
     CLOCK_STEP,
     DUPLICATE,
     EXITS,
@@ -35,7 +37,7 @@ from stream.order_columns import (
     STEPS,
     TOO_OLD,
 )
-from stream.order_table import clear, compiled
+from stream.order_table import Int, clear, compiled
 from wearables_platform.domain.identity import MAX_SEQUENCE_JUMP
 from wearables_platform.domain.time_policy import CLOCK_STEP_TOLERANCE_US
 
@@ -80,9 +82,9 @@ class Found(NamedTuple):
 
 
 @compiled
-def take_messages(m: Memory, x: Fetched, o: Found, boots: int, next_offset: int, log_us: int) -> None:
+def take_messages(m: Memory, x: Fetched, o: Found, boots: Int, next_offset: Int, log_us: Int) -> None:
     """Take every message in log order, then let go what log time has released."""
-    i = _pass_run(m, x, o, 0)
+    i = _pass_run(m, x, o, np.int64(0))
     while i < len(x.slot):
         _take(m, x, o, i)
         i = _pass_run(m, x, o, i + 1)
@@ -92,7 +94,7 @@ def take_messages(m: Memory, x: Fetched, o: Found, boots: int, next_offset: int,
 
 
 @compiled
-def _pass_run(m: Memory, x: Fetched, o: Found, i: int) -> Any:
+def _pass_run(m: Memory, x: Fetched, o: Found, i: Int) -> Any:
     """Let messages pass that are simply in sequence; returns the first that is not. `_take` would do the same."""
     boots, changed, exits, leaving = m.boots, m.changed, o.exits, o.counts[EXITS]
     slots, sequence, clock_us, log_us = x.slot, x.sequence, x.clock_us, x.log_us
@@ -121,7 +123,7 @@ def _pass_run(m: Memory, x: Fetched, o: Found, i: int) -> Any:
 
 
 @compiled
-def _take(m: Memory, x: Fetched, o: Found, i: int) -> None:
+def _take(m: Memory, x: Fetched, o: Found, i: Int) -> None:
     slot, sequence = x.slot[i], x.sequence[i]
     b = m.boots[slot]
     m.changed[b.device] = True
@@ -133,9 +135,21 @@ def _take(m: Memory, x: Fetched, o: Found, i: int) -> None:
         _meet(m, x, o, i)
     b.last_us, b.last_offset = x.log_us[i], x.offset[i]
     if sequence == b.next and b.seen:
-        _leave(m, o, slot, x.base + i, 1, x.offset[i], sequence, x.start_us[i], x.end_us[i], x.log_us[i], x.clock_us[i])
+        _leave(
+            m,
+            o,
+            slot,
+            x.base + i,
+            BY_RECORD,
+            x.offset[i],
+            sequence,
+            x.start_us[i],
+            x.end_us[i],
+            x.log_us[i],
+            x.clock_us[i],
+        )
         if b.held:
-            _drain(m, o, slot, x.offset[i], 1)
+            _drain(m, o, slot, x.offset[i], BY_RECORD)
     elif sequence < b.next:
         _behind(m, x, o, i)
     else:
@@ -143,20 +157,18 @@ def _take(m: Memory, x: Fetched, o: Found, i: int) -> None:
 
 
 @compiled
-def _meet(m: Memory, x: Fetched, o: Found, i: int) -> None:
+def _meet(m: Memory, x: Fetched, o: Found, i: Int) -> None:
     """Begin to remember a boot; the device's longest silent one makes room for it."""
     b = m.boots[x.slot[i]]
     if m.boot_count[b.device] >= MAX_BOOTS:
-        oldest = m.first_boot[b.device]
-        slot = m.boots[oldest].sibling
+        oldest = slot = np.int64(m.first_boot[b.device])
         while slot >= 0:
             if m.boots[slot].last_offset < m.boots[oldest].last_offset:
                 oldest = slot
-            slot = m.boots[slot].sibling
-        if m.boots[oldest].held:
-            _expire(m, x, o, oldest, x.log_us[i], x.offset[i])
+            slot = np.int64(m.boots[slot].sibling)
+        _expire(m, x, o, oldest, x.log_us[i], x.offset[i])
         while m.boots[oldest].held:
-            _give_up(m, o, oldest, x.offset[i], 0, x.log_us[i])
+            _give_up(m, o, oldest, x.offset[i], BY_TIME, x.log_us[i])
         _forget(m, o, oldest)
     b.seen, b.sibling = True, m.first_boot[b.device]
     m.first_boot[b.device] = x.slot[i]
@@ -166,7 +178,7 @@ def _meet(m: Memory, x: Fetched, o: Found, i: int) -> None:
 
 
 @compiled
-def _forget(m: Memory, o: Found, slot: int) -> None:
+def _forget(m: Memory, o: Found, slot: Int) -> None:
     """Make a boot with nothing held one that was never met."""
     b = m.boots[slot]
     o.counts[FORGOTTEN] += 1
@@ -180,11 +192,11 @@ def _forget(m: Memory, o: Found, slot: int) -> None:
             other = m.boots[other].sibling
         m.boots[other].sibling = b.sibling
     m.boot_count[b.device] -= 1
-    clear(m.boots, slot, b.device, b.boot)
+    clear(m.boots, slot, np.int64(b.device), b.boot)
 
 
 @compiled
-def _behind(m: Memory, x: Fetched, o: Found, i: int) -> None:
+def _behind(m: Memory, x: Fetched, o: Found, i: Int) -> None:
     slot, sequence = x.slot[i], x.sequence[i]
     b = m.boots[slot]
     if sequence <= b.floor:
@@ -207,7 +219,7 @@ def _behind(m: Memory, x: Fetched, o: Found, i: int) -> None:
 
 
 @compiled
-def _fill(m: Memory, slot: int, hole: int, sequence: int) -> None:
+def _fill(m: Memory, slot: Int, hole: Int, sequence: Int) -> None:
     """Take one sequence out of a hole, which may leave none, one or two."""
     h, b = m.holes[hole], m.boots[slot]
     if h.first == h.last:
@@ -229,7 +241,7 @@ def _fill(m: Memory, slot: int, hole: int, sequence: int) -> None:
 
 
 @compiled
-def _ahead(m: Memory, x: Fetched, o: Found, i: int) -> None:
+def _ahead(m: Memory, x: Fetched, o: Found, i: Int) -> None:
     slot, sequence = x.slot[i], x.sequence[i]
     b = m.boots[slot]
     before = b.last_held
@@ -249,11 +261,11 @@ def _ahead(m: Memory, x: Fetched, o: Found, i: int) -> None:
     e.clock_us, e.row = x.clock_us[i], x.base + i
     b.oldest_us = e.log_us if b.held == 1 else min(b.oldest_us, e.log_us)
     while b.held and m.held[b.last_held].sequence - b.next >= MAX_HELD_SPAN:
-        _give_up(m, o, slot, x.offset[i], 1, x.log_us[i])
+        _give_up(m, o, slot, x.offset[i], BY_RECORD, x.log_us[i])
 
 
 @compiled
-def _expire(m: Memory, x: Fetched, o: Found, slot: int, log_us: int, position: int) -> None:
+def _expire(m: Memory, x: Fetched, o: Found, slot: Int, log_us: Int, position: Int) -> None:
     """Give up gaps whose time is over; each at the log position where it was."""
     b = m.boots[slot]
     while b.held:
@@ -262,11 +274,11 @@ def _expire(m: Memory, x: Fetched, o: Found, slot: int, log_us: int, position: i
             return
         place = np.searchsorted(x.log_times, deadline_us, side="right")
         at = x.log_offsets[place] if place < len(x.log_offsets) else position
-        _give_up(m, o, slot, at, 0, deadline_us)
+        _give_up(m, o, slot, at, BY_TIME, deadline_us)
 
 
 @compiled
-def _give_up(m: Memory, o: Found, slot: int, position: int, own: int, detected_us: int) -> None:
+def _give_up(m: Memory, o: Found, slot: Int, position: Int, own: Int, detected_us: Int) -> None:
     b = m.boots[slot]
     after = m.held[b.first_held]
     m.changed[b.device] = True
@@ -288,7 +300,7 @@ def _give_up(m: Memory, o: Found, slot: int, position: int, own: int, detected_u
 
 
 @compiled
-def _drain(m: Memory, o: Found, slot: int, position: int, own: int) -> None:
+def _drain(m: Memory, o: Found, slot: Int, position: Int, own: Int) -> None:
     """Let go what waits from the next sequence on."""
     b = m.boots[slot]
     left_oldest = False
@@ -309,15 +321,15 @@ def _drain(m: Memory, o: Found, slot: int, position: int, own: int) -> None:
 def _leave(
     m: Memory,
     o: Found,
-    slot: int,
-    row: int,
-    own: int,
-    position: int,
-    sequence: int,
-    start_us: int,
-    end_us: int,
-    log_us: int,
-    clock_us: int,
+    slot: Int,
+    row: Int,
+    own: Int,
+    position: Int,
+    sequence: Int,
+    start_us: Int,
+    end_us: Int,
+    log_us: Int,
+    clock_us: Int,
 ) -> None:
     b = m.boots[slot]
     step_us = clock_us - b.clock_us if b.passed else 0
@@ -336,7 +348,7 @@ def _leave(
 
 
 @compiled
-def _note_late(m: Memory, x: Fetched, o: Found, i: int, cause: int) -> None:
+def _note_late(m: Memory, x: Fetched, o: Found, i: Int, cause: Int) -> None:
     late, b = o.lates[o.counts[LATES]], m.boots[x.slot[i]]
     o.counts[LATES] += 1
     late.device, late.boot, late.sequence, late.cause = b.device, b.boot, x.sequence[i], cause
@@ -344,7 +356,7 @@ def _note_late(m: Memory, x: Fetched, o: Found, i: int, cause: int) -> None:
 
 
 @compiled
-def _add_held(m: Memory, slot: int, before: int) -> Any:
+def _add_held(m: Memory, slot: Int, before: Int) -> Any:
     """Return a row of the pool, chained behind `before` (-1: first)."""
     entry = m.tops[HELD_FREE]
     if entry >= 0:
@@ -367,7 +379,7 @@ def _add_held(m: Memory, slot: int, before: int) -> Any:
 
 
 @compiled
-def _drop_held(m: Memory, slot: int, entry: int) -> None:
+def _drop_held(m: Memory, slot: Int, entry: Int) -> None:
     """Unchain the boot's first row."""
     b, e = m.boots[slot], m.held[entry]
     b.first_held = e.after
@@ -381,7 +393,7 @@ def _drop_held(m: Memory, slot: int, entry: int) -> None:
 
 
 @compiled
-def _add_hole(m: Memory, slot: int, before: int) -> Any:
+def _add_hole(m: Memory, slot: Int, before: Int) -> Any:
     hole = m.tops[HOLE_FREE]
     if hole >= 0:
         m.tops[HOLE_FREE] = m.holes[hole].after
@@ -403,7 +415,7 @@ def _add_hole(m: Memory, slot: int, before: int) -> Any:
 
 
 @compiled
-def _drop_hole(m: Memory, slot: int, hole: int) -> None:
+def _drop_hole(m: Memory, slot: Int, hole: Int) -> None:
     b, h = m.boots[slot], m.holes[hole]
     if h.before >= 0:
         m.holes[h.before].after = h.after

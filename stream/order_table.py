@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numba import njit
 
+Int = int | np.signedinteger[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 # Nothing of the order step makes an array, so none needs its references counted: that was half of its time.
 _OPTIONS: Final[dict[str, Any]] = {"cache": True, "_nrt": False}
@@ -20,7 +21,7 @@ def compiled(function: Function) -> Function:
 
 
 @compiled
-def find_slots(boots: Any, count: int, table: Any, device: Any, boot: Any, slots: Any) -> tuple[int, int]:
+def find_slots(boots: Any, count: Int, table: Any, device: Any, boot: Any, slots: Any) -> tuple[Any, int]:
     """Fill in each message's boot; new boots are added while there is room. Returns boots and messages without one."""
     mask, missing = len(table) - 1, 0
     for i in range(len(device)):
@@ -41,18 +42,18 @@ def find_slots(boots: Any, count: int, table: Any, device: Any, boot: Any, slots
 
 
 @compiled
-def fill_table(boots: Any, count: int, table: Any) -> None:
+def fill_table(boots: Any, count: Int, table: Any) -> None:
     """Enter the boots in an empty hash table."""
     mask = len(table) - 1
     for slot in range(count):
-        place = _place(boots[slot].device, boots[slot].boot, mask)
+        place = _place(np.int64(boots[slot].device), boots[slot].boot, mask)
         while table[place] >= 0:
             place = (place + 1) & mask
         table[place] = slot
 
 
 @compiled
-def chain_boots(boots: Any, count: int, first_boot: Any, boot_count: Any) -> None:
+def chain_boots(boots: Any, count: Int, first_boot: Any, boot_count: Any) -> None:
     """Chain the boots that were met, device by device."""
     for slot in range(count):
         b = boots[slot]
@@ -63,7 +64,7 @@ def chain_boots(boots: Any, count: int, first_boot: Any, boot_count: Any) -> Non
 
 
 @compiled
-def _place(device: int, boot: int, mask: int) -> Any:
+def _place(device: Int, boot: Int, mask: Int) -> Any:
     mixed = np.uint64(boot) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(device) * np.uint64(0xC2B2AE3D27D4EB4F)
     mixed ^= mixed >> np.uint64(29)
     mixed *= np.uint64(0xBF58476D1CE4E5B9)
@@ -71,7 +72,7 @@ def _place(device: int, boot: int, mask: int) -> Any:
 
 
 @compiled
-def clear(boots: Any, slot: int, device: int, boot: int) -> None:
+def clear(boots: Any, slot: Int, device: Int, boot: Int) -> None:
     """Make a boot one that was never met."""
     b = boots[slot]
     b.device, b.boot = device, boot
@@ -82,7 +83,7 @@ def clear(boots: Any, slot: int, device: int, boot: int) -> None:
 
 
 @njit(cache=True)
-def by_device(device: Any, devices: int) -> Any:
+def by_device(device: Any, devices: Int) -> Any:
     """Return the places of rows sorted by device, each device's in the order they have."""
     begin = np.zeros(devices + 1, np.int64)
     for number in device:
