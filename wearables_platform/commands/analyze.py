@@ -13,7 +13,7 @@ from rich.table import Table
 
 from wearables_platform.commands import recording_options as given
 from wearables_platform.edge.recordings import Recording, read_recordings
-from wearables_platform.signals.offline import analyze_recording
+from wearables_platform.signals.offline import AnalysisParams, analyze_recording
 
 # What the table shows: name in the JSON to heading.
 SHOWN = {
@@ -25,6 +25,7 @@ SHOWN = {
     "enmo_mg": "ENMO mg",
     "mad_mg": "MAD mg",
     "glitches": "glitches",
+    "clipped": "clipped",
 }
 
 
@@ -47,6 +48,10 @@ def analyze(
     skip_rows: given.SkipRows = 0,
     rate_hz: given.RateHz = 0.0,
     start: given.Start = "",
+    range_g: Annotated[
+        float,
+        typer.Option("--range-g", metavar="<float>", help="Range of the sensor, g: 2, 4, 8 or 16.", min=0.1),
+    ] = 16.0,
     windows: Annotated[bool, typer.Option("--windows", help="Add the 1 s windows to the JSON.")] = False,
     as_json: given.AsJson = False,
 ) -> None:
@@ -61,7 +66,8 @@ def analyze(
         scale=scale, group=group, no_header=no_header, skip_rows=skip_rows, rate_hz=rate_hz, start=start,
     )  # fmt: skip
     recordings = read_recordings(path, options)
-    found = [_analyzed(recording, with_windows=windows) for recording in recordings]
+    params = AnalysisParams(range_g=range_g)
+    found = [_analyzed(recording, params, with_windows=windows) for recording in recordings]
     if as_json:
         sys.stdout.write(json.dumps({"recordings": found}, allow_nan=False) + "\n")
     else:
@@ -70,9 +76,11 @@ def analyze(
         raise typer.Exit(1)
 
 
-def _analyzed(recording: Recording, *, with_windows: bool) -> dict[str, Any]:
+def _analyzed(recording: Recording, params: AnalysisParams, *, with_windows: bool) -> dict[str, Any]:
     rate_hz = recording.rate_hz if math.isfinite(recording.rate_hz) else None
-    summary = analyze_recording(recording.time_us, recording.accel_g, rate_hz=rate_hz, with_windows=with_windows)
+    summary = analyze_recording(
+        recording.time_us, recording.accel_g, rate_hz=rate_hz, params=params, with_windows=with_windows
+    )
     plain = summary.to_dict()
     reasons = {**recording.skipped, **plain.pop("skipped")}
     return {

@@ -20,6 +20,7 @@ from wearables_platform.edge.messages import EncodedMessage, Status, Vitals, enc
 from wearables_platform.edge.outbox import Outbox, OutboxTiming, Transport
 from wearables_platform.edge.spool import DROPPED, REFUSED, Spool
 from wearables_platform.errors import ConfigError
+from wearables_platform.signals import downsample
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class ThinClient:
         *,
         draw_boot_id: Callable[[], int] = new_boot_id,
     ) -> None:
+        downsample.warm_up()
         self.config = config
         self._spool = spool
         self._draw_boot_id = draw_boot_id

@@ -5,12 +5,13 @@ What needs the far future, or the whole recording, lives here and nowhere else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from wearables_platform.signals.cleaning import CLIP_SHARE
 from wearables_platform.signals.downsample import Blocks, DownsamplePlan, downsample, plan
 from wearables_platform.signals.events import EventRows, SpikeParams, spike_events
 from wearables_platform.signals.motion import vector_magnitude_g
@@ -52,6 +53,8 @@ class RecordingSummary:
     enmo_clean_mg : float
         Over the samples that the windows are computed from: downsampled, without glitches.
     glitches : int
+    clipped : int
+        Samples at the end of the sensor's range, at the rate they were recorded.
     spikes : tuple of SpikeSummary
     windows : WindowRows or None
     """
@@ -65,6 +68,7 @@ class RecordingSummary:
     mad_mg: float
     enmo_clean_mg: float
     glitches: int
+    clipped: int
     spikes: tuple[SpikeSummary, ...]
     windows: WindowRows | None = None
 
@@ -79,12 +83,18 @@ class RecordingSummary:
 
 @dataclass(frozen=True)
 class AnalysisParams:
-    """Settings of an analysis; the defaults are those of the platform."""
+    """Settings of an analysis; the defaults are those of the platform. `range_g` is the sensor's, for all kernels."""
 
     target_rate_hz: float = 100.0
     range_g: float = 16.0
     windows: WindowParams = field(default_factory=WindowParams)
     spikes: SpikeParams = field(default_factory=SpikeParams)
+
+    def of_range(self) -> AnalysisParams:
+        """Return the settings with the sensor's range in every part of them."""
+        windows = replace(self.windows, clean=replace(self.windows.clean, range_g=self.range_g))
+        spikes = replace(self.spikes, clean=replace(self.spikes.clean, range_g=self.range_g))
+        return replace(self, windows=windows, spikes=spikes)
 
 
 def analyze_recording(
@@ -116,7 +126,7 @@ def analyze_recording(
     -----
     At twice the target rate or more the samples first pass the thin client's downsampling.
     """
-    params = params or AnalysisParams()
+    params = (params or AnalysisParams()).of_range()
     stamps, accel, skipped = _usable(time_us, accel_g)
     rate = measured_rate_hz(stamps) if rate_hz is None else rate_hz
     if not len(stamps) or not np.isfinite(rate):
@@ -135,6 +145,7 @@ def analyze_recording(
         mad_mg=_mad_mg(stamps, vm_g),
         enmo_clean_mg=_weighted_mean(rows["enmo_mg"], rows["n_samples"]),
         glitches=int(rows["glitches"].sum()),
+        clipped=int((np.abs(accel).max(axis=1) >= CLIP_SHARE * params.range_g).sum()),
         spikes=_summaries(spike_events(table, params.spikes), int(stamps[0])),
         windows=rows if with_windows else None,
     )
@@ -211,7 +222,7 @@ def _summaries(events: EventRows, origin_us: int) -> tuple[SpikeSummary, ...]:
 
 def _nothing(skipped: dict[str, int]) -> RecordingSummary:
     nan = float("nan")
-    return RecordingSummary(0, skipped, 0.0, nan, 0, nan, nan, nan, 0, ())
+    return RecordingSummary(0, skipped, 0.0, nan, 0, nan, nan, nan, 0, 0, ())
 
 
 def _plain(value: object) -> object:

@@ -18,7 +18,7 @@ from wearables_platform.signals.downsample import downsample, plan
 from wearables_platform.signals.flags import QualityFlag
 from wearables_platform.signals.glitches import remove_glitches
 from wearables_platform.signals.motion import enmo_mg, mad_mg, row_mean, vector_magnitude_g
-from wearables_platform.signals.offline import analyze_recording
+from wearables_platform.signals.offline import AnalysisParams, analyze_recording
 from wearables_platform.signals.samples import SampleTable
 from wearables_platform.signals.segments import Segments, continuity_breaks, segments_from_breaks
 from wearables_platform.signals.wear import WearRule, WearState
@@ -47,6 +47,7 @@ WATCHES: dict[str, Recordings] = {
 on_every_watch = pytest.mark.parametrize("recordings", WATCHES.values(), ids=WATCHES)
 
 E4_ACCELERATION = {"S01": (104_310, 13.43), "S02": (114_054, 16.63), "S10": (97_200, 5.74)}
+E4_CLIPPED = {"S01": 31, "S02": 22, "S10": 2}
 E4_HEART_RATE = {"S01": (3_250, 71.90), "S02": (3_555, 78.45), "S10": (3_028, 88.40)}
 
 
@@ -205,8 +206,9 @@ def test_a_spike_of_100_g_is_the_raw_peak_of_its_block_and_not_its_peak() -> Non
 @pytest.mark.parametrize("subject", sorted(E4_ACCELERATION))
 def test_samples_and_enmo_of_the_e4_wristband_are_exact(subject: str) -> None:
     recording = stress_predict(subject)
-    summary = analyze_recording(recording.time_us, recording.accel_g)
+    summary = analyze_recording(recording.time_us, recording.accel_g, params=AnalysisParams(range_g=2.0))
     size, enmo = E4_ACCELERATION[subject]
+    assert summary.clipped == E4_CLIPPED[subject]
     assert (summary.samples, summary.skipped, summary.rate_hz) == (size, {}, 32.0)
     assert summary.enmo_mg == pytest.approx(enmo, abs=0.005)
     assert 0 < summary.enmo_clean_mg < summary.enmo_mg
