@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import lt
 from typing import Any, Final, TypeAlias, TypeGuard
 
 import numpy as np
@@ -103,10 +104,9 @@ def sort_key(column: Column) -> Array | None:
         text = _as_text(column)
         # The order of the texts themselves, so that every writer has the same; equal texts rank equal.
         values = [value or "" for value in text.values]
-        ordered = sorted(set(values))
-        if ordered == values:
+        if all(map(lt, values, values[1:])):
             return text.codes
-        ranks = {value: rank for rank, value in enumerate(ordered)}
+        ranks = {value: rank for rank, value in enumerate(sorted(set(values)))}
         rank = np.array([*(ranks[value] for value in values), -1])
         return np.where(text.codes < 0, -1, rank[text.codes])
     return column
@@ -160,18 +160,16 @@ def _as_text(column: Any) -> Text:
 
 
 def _text_cells(text: Text, prefix: bytes) -> Cells:
-    raw = [None if value is None else prefix + value.encode() for value in text.values]
-    # The last entry is what code -1 names.
-    lengths = np.array([*(-1 if value is None else len(value) for value in raw), -1], np.int32)
-    values = np.array([*(value or b"" for value in raw), b""], f"S{max(1, int(lengths.max()))}")
-    codes = np.where(text.codes < 0, len(raw), text.codes)
-    return Cells(
-        values[codes], None if (lengths[:-1] == values.itemsize).all() and _all(codes, raw) else lengths[codes]
-    )
-
-
-def _all(codes: Array, raw: Sequence[bytes | None]) -> bool:
-    return not len(codes) or int(codes.max()) < len(raw)
+    raw: list[Any] = [*text.values, None]  # the last entry is what code -1 names
+    present: list[Any] = [value or "" for value in raw]
+    if prefix or not "".join(present).isascii():
+        present = [prefix + value.encode() for value in present]
+    lengths = np.fromiter(map(len, present), np.int32, len(present))
+    values = np.array(present, f"S{max(1, int(lengths.max()))}")
+    lengths[[i for i, value in enumerate(raw) if value is None]] = -1
+    codes = np.where(text.codes < 0, len(raw) - 1, text.codes)
+    used = lengths[codes]
+    return Cells(values[codes], None if (used == values.itemsize).all() else used)
 
 
 def _fixed_cells(kind: str, column: Any) -> Cells:

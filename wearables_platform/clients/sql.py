@@ -103,23 +103,9 @@ class BulkTable:
 
     @cached_property
     def merge_columns(self) -> str:
-        """Statement that moves what differs from there into the table, in the order it lies.
-
-        Rows that are there already, the same in every column, are left out by looking: `ON CONFLICT` would lock, and so
-        write, each of them. The look is lateral and limited, which makes it an index look-up per row however large the
-        table has grown.
-        """
+        """Statement that moves the rows from there into the table, in the order they lie."""
         names = ", ".join(self.columns)
-        if not self.distinct_on:
-            return f"INSERT INTO {self.name} ({names}) SELECT {names} FROM {self.columns_staging} {self.on_conflict}"
-        given, there = (", ".join(f"{side}.{name}" for name in self.columns) for side in ("given", "there"))
-        same_key = " AND ".join(f"there.{name} = given.{name}" for name in self.distinct_on)
-        return (
-            f"INSERT INTO {self.name} ({names}) SELECT {given} FROM {self.columns_staging} AS given"
-            f" LEFT JOIN LATERAL (SELECT true AS equal FROM {self.name} AS there WHERE {same_key}"
-            f" AND ROW({there}) IS NOT DISTINCT FROM ROW({given}) LIMIT 1) AS found ON true"
-            f" WHERE found.equal IS NULL {self.on_conflict}"
-        )
+        return f"INSERT INTO {self.name} ({names}) SELECT {names} FROM {self.columns_staging} {self.on_conflict}"
 
 
 class SqlClient:
