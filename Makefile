@@ -1,7 +1,7 @@
 # Wearables data platform. `make` lists what there is.
 #
 # Everything runs in .venv, made from hashed lock files by whichever target needs it. Variables: SEED and SABOTAGE
-# (demo), ONLY and PROFILE (bench), ARGS (pytest), PYTHON (the interpreter to make .venv with).
+# (demo), ONLY, PROFILE and KAFKA_URL (bench), ARGS (pytest), PYTHON (the interpreter to make .venv with).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -48,8 +48,8 @@ test: $(VENV)/.installed-dev  ## run every test; starts the embedded servers its
 check: lint types docs-test  ## lint, types, docs and the tests that need no server
 	$(PYTEST) -q wearables_platform_tests/unit wearables_platform_tests/laws wearables_platform_tests/test_architecture.py
 
-bench: $(VENV)/.installed-dev  ## run the benchmarks (ONLY=P1,P2, PROFILE=bar)
-	$(BIN)/python -m wearables_platform_tests.benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(PROFILE),--profile $(PROFILE))
+bench: $(VENV)/.installed-dev  ## run the benchmarks (ONLY=P1,P2, PROFILE=bar, KAFKA_URL=kafka://host:port)
+	$(BIN)/python -m wearables_platform_tests.benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(PROFILE),--profile $(PROFILE)) $(if $(KAFKA_URL),--kafka-url $(KAFKA_URL))
 
 lint: $(VENV)/.installed-dev  ## ruff: rules and format
 	$(BIN)/ruff check $(SOURCES)

@@ -110,16 +110,19 @@ def run_fleet(
     sending = start_fleet(platform, devices, seconds)
     probe = Probe(LatestReader(platform.settings.require("redis_url"), "bench-probe"), sending)
     meters = Meters(platform.stream)
-    while sending.process.poll() is None:
-        elapsed_s = sending.elapsed_s()
+    deadline = time.monotonic() + seconds + PATIENCE_S
+    while (sends := sending.process.poll() is None) or not probe.all_seen():
         probe.look()
         if at_look is not None:
-            at_look(elapsed_s, probe)
-        else:
-            meters.read(elapsed_s, seconds)
+            at_look(sending.elapsed_s(), probe)
+        elif sends:
+            meters.read(sending.elapsed_s(), seconds)
+        if time.monotonic() > deadline:
+            msg = f"the newest values stopped at {probe.newest.min()} of {sending.blocks}"
+            raise TimeoutError(msg)
+        platform.stream.require_running()
         time.sleep(LOOK_EVERY_S)
     sent_us = sending.sent_us()
-    probe.look_until_all_seen(platform.stream)
     platform.sent += sending.messages
     latency_s, behind_s = probe.latencies_s(sent_us)
     return Run(
@@ -203,16 +206,9 @@ class Probe:
                 self.newest[i] = sequence
         return now_us
 
-    def look_until_all_seen(self, stream: StreamProcess) -> None:
-        """Look until the last message of every device was seen."""
-        deadline = time.monotonic() + PATIENCE_S
-        while (self.newest < self._sending.blocks - 1).any():
-            stream.require_running()
-            if time.monotonic() > deadline:
-                msg = f"the newest values stopped at {self.newest.min()} of {self._sending.blocks}"
-                raise TimeoutError(msg)
-            self.look()
-            time.sleep(LOOK_EVERY_S)
+    def all_seen(self) -> bool:
+        """Tell whether the last message of every device was seen."""
+        return bool((self.newest == self._sending.blocks - 1).all())
 
     def lag_s(self) -> float:
         """Return how old the stalest newest value is, over what a device's message takes to be due."""

@@ -11,14 +11,17 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import psutil
 
 from stream.lane import Lane, lane_at_the_beginning
 from stream.partition import PartitionRules
+from stream.rules import LiveRules
 from wearables_platform.clients.kafka import Fetch
 from wearables_platform.domain.channels import ACCELERATION, CHANNELS
+from wearables_platform.signals.device_rules import DeviceRules
 from wearables_platform_tests.benchmarks.fleet_log import (
     BLOCK_US,
     BLOCKS_PER_WINDOW,
@@ -39,7 +42,9 @@ SETTLED_BLOCKS = 6 * BLOCKS_PER_WINDOW  # from then on the state of a device is 
 def new_lane() -> Lane:
     """Return a lane of which nothing has been read."""
     topics = {channel.topic: None for channel in CHANNELS}
-    return Lane(lane_at_the_beginning(0, topics), PartitionRules(), NoModel())
+    state = replace(lane_at_the_beginning(0, topics), rules=DeviceRules())
+    assert isinstance(state.rules, DeviceRules)
+    return Lane(state, PartitionRules(), NoModel(), LiveRules(state.rules, state.devices))
 
 
 def fetches(devices: int, blocks: int) -> Iterator[Fetch]:

@@ -45,7 +45,7 @@ class Kill:
         elif self.first_s is None:
             if probe.newest.max() > self.shown:
                 self.first_s = elapsed_s - self.killed_s
-        elif self.caught_up_s is None and probe.lag_s() <= FRESH_S:
+        elif self.caught_up_s is None and (probe.lag_s() <= FRESH_S or probe.all_seen()):
             self.caught_up_s = elapsed_s - self.killed_s
 
 
@@ -67,13 +67,12 @@ def measure(rounds: int, seconds: float) -> list[Figure]:
 
 
 def figures(kills: list[Kill], runs: list[Run], highest: float, wrong: str) -> list[Figure]:
-    """Judge both times; what did not happen within the run took for ever."""
-    first = [kill.first_s if kill.first_s is not None else float("inf") for kill in kills]
-    caught = [kill.caught_up_s if kill.caught_up_s is not None else float("inf") for kill in kills]
+    """Judge both times; a run ends when everything was seen, so that both are known."""
+    first = [kill.first_s for kill in kills if kill.first_s is not None]
+    caught = [kill.caught_up_s for kill in kills if kill.caught_up_s is not None]
     rate = runs[0].rate
     shares = [
-        (end - begin) / max(end * rate / (SHARE_OF_HIGHEST * highest), 1e-9) if end != float("inf") else end
-        for begin, end in zip(first, caught, strict=True)
+        (end - begin) / (end * rate / (SHARE_OF_HIGHEST * highest)) for begin, end in zip(first, caught, strict=True)
     ]
     detail = f"{wrong}; " * bool(wrong) + ", ".join(
         (

@@ -1,0 +1,85 @@
+"""The benchmarks' own parts: what they send is what the thin client would, and the page tells of every figure."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections import Counter
+
+import pytest
+
+from wearables_platform.domain.channels import ACCELERATION
+from wearables_platform.wire.codec import decode
+from wearables_platform.wire.v1 import telemetry_pb2 as pb
+from wearables_platform_tests.benchmarks import fleet, report
+from wearables_platform_tests.benchmarks.__main__ import MODULES, line
+from wearables_platform_tests.benchmarks.fleet_log import BLOCK_US, SOURCE_HZ, LogShape, records_of
+from wearables_platform_tests.benchmarks.p2_bad import SHARES, FaultPlan
+from wearables_platform_tests.benchmarks.runner import Lap, compare, judged
+
+PAGE = report.PAGE.read_text()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_figure_stands_on_the_page_with_its_command(name: str) -> None:
+    assert re.search(rf"^\| {name}(-\w+)? \| ", PAGE, re.MULTILINE)
+    assert re.search(rf"`make bench ONLY=(\w[\w-]*,)*{name}\b", PAGE)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_figure_has_a_module(name: str) -> None:
+    assert importlib.util.find_spec(f"wearables_platform_tests.benchmarks.{MODULES[name]}")
+
+
+def test_the_page_names_no_figure_that_is_not_measured_by_anything() -> None:
+    rows = set(re.findall(r"^\| (P\d+\w*)(?:-\w+)? \| ", PAGE, re.MULTILINE))
+    assert rows == {name.split("-")[0] for name in MODULES}
+
+
+@pytest.mark.parametrize("rate_hz", [100, SOURCE_HZ])
+def test_parts_encoded_apart_are_the_message(rate_hz: int) -> None:
+    shape = LogShape(3, 20, rate_hz)
+    payload = shape.payload(2, 7)
+    message = pb.AccelerationBatch.FromString(payload)
+    assert message.SerializeToString() == payload
+    assert (message.device_id, message.sequence, message.start_time_us) == (
+        "bench-00002",
+        7,
+        shape.start_us + 7 * BLOCK_US,
+    )
+    assert [record.payload for record in records_of(shape)][7 * 3 + 2] == payload
+    assert sum(len(record.payload) for record in records_of(shape)) == shape.payload_bytes
+    assert len(decode(ACCELERATION, [fleet.payload(shape.start_us, 5, 2, 7)]).rows) == 1
+
+
+def test_a_log_with_faults_holds_what_its_plan_says() -> None:
+    plan = FaultPlan(LogShape(20, 200), SHARES)
+    records = list(plan.records())
+    expected = plan.expected()
+    decoded = decode(ACCELERATION, [record.payload for record in records])
+    identities = Counter(
+        zip(decoded.rows.column("device_id").to_pylist(), decoded.rows.column("sequence").to_pylist(), strict=True)
+    )
+    forged = sum(
+        1 for i, row in zip(decoded.index, decoded.rows.column("device_id").to_pylist(), strict=True)
+        if row != f"bench-{records[i].device:05d}"
+    )  # fmt: skip
+    assert len(records) == sum(expected.outcomes.values())
+    assert len(decoded.rejected) + forged == expected.outcomes["dead_lettered"]
+    assert sum(count - 1 for count in identities.values()) >= expected.outcomes["duplicate"] > 0
+    bad = 1 - (plan.shape.messages - expected.outcomes["dead_lettered"]) / plan.shape.messages
+    assert 0.03 < bad < 0.07
+
+
+def test_a_round_that_lost_something_has_no_speed() -> None:
+    laps = iter([True] * 5 + [False] + [True] * 20)
+    sides = {side: lambda: Lap(10, 1.0, next(laps)) for side in ("ours", "theirs")}
+    figure = compare("P0", sides, rounds=2, must=0.5, stretch=1, unit="x")
+    assert (figure.ratio, figure.ok, figure.loss_check) == (1.0, False, False)
+    assert "DATA WRONG" in line(vars(figure))
+
+
+def test_smaller_may_be_better() -> None:
+    assert judged("P0", [1, 2, 3], must=2, stretch=1, unit="s", whole=True, at_most=True).ok
+    assert not judged("P0", [2, 3, 4], must=2, stretch=1, unit="s", whole=True, at_most=True).ok
+    assert judged("P0", [2, 3, 4], must=2, stretch=1, unit="x", whole=True).ok
