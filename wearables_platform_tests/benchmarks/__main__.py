@@ -49,6 +49,7 @@ MODULES = {
     "P19": "p19_recovery",
     "P20": "p20_kill",
 }
+WITHOUT_BROKER = ("p1_decode", "p9_state", "p10_downsampling", "p13_sql_sink", "p15_redis")
 # (rounds, seconds a round may take)
 PROFILES = {"quick": (2, 4.0), "bar": (5, 10.0), "full": (5, 60.0)}
 PROFILE_NOTE = "quick: two rounds of 4 s, to try; bar: five of 10 s, the default; full: five of 60 s"
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", default=",".join(MODULES), help="figures, separated by commas (default: %(default)s)")
     parser.add_argument("--profile", choices=sorted(PROFILES), default="bar", help=PROFILE_NOTE)
     parser.add_argument("--kafka-url", help="measure on this broker (kafka://host:port) instead of the embedded one")
+    parser.add_argument("--broker-name", default="given by URL", help="how the results call that broker")
     return parser
 
 
@@ -94,7 +96,7 @@ def _measured(module: str, wanted: Sequence[str], options: argparse.Namespace) -
     except ConfigError as exc:
         sys.stderr.write(f"{module}: not measured: {exc}\n")
         return []
-    broker = os.environ.get("WEARABLES_TEST_KAFKA_NAME", "given by URL") if options.kafka_url else "embedded"
+    broker = "none" if module in WITHOUT_BROKER else options.broker_name if options.kafka_url else "embedded"
     about = {
         "profile": options.profile,
         "broker": broker,

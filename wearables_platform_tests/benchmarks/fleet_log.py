@@ -44,9 +44,9 @@ class LogShape:
         return self.devices * (self.blocks + 1)
 
     @property
-    def samples_per_block(self) -> int:
-        """Samples in a message."""
-        return self.rate_hz * BLOCK_US // 1_000_000
+    def samples_kept(self) -> int:
+        """Samples of a message that go into rows: what comes at the sensor's rate is reduced first."""
+        return min(self.rate_hz, TARGET_HZ) * BLOCK_US // 1_000_000
 
     @property
     def payload_bytes(self) -> int:

@@ -68,7 +68,7 @@ class FaultPlan:
             "duplicate": counts.get("duplicate", 0),
             "dead_lettered": counts.get("poison", 0),
         }
-        samples = (self.shape.devices * self.shape.blocks - lost) * self.shape.samples_per_block
+        samples = (self.shape.devices * self.shape.blocks - lost) * self.shape.samples_kept
         return Expected({name: count for name, count in outcomes.items() if count}, samples, whole=not lost)
 
     def records(self) -> Iterator[LogRecord]:

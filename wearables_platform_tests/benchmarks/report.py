@@ -81,7 +81,7 @@ def details(figures: list[dict[str, Any]]) -> str:
     machines = sorted({f"{figure['machine']}, Python {figure['python']}" for figure in figures if "machine" in figure})
     lines = [f"Machine: {'; '.join(machines) or 'not known'}.", ""]
     lines += [
-        f"- **{figure['id']}** ({figure.get('broker')} broker, {figure.get('measured_at')} UTC): {figure['detail']}"
+        f"- **{figure['id']}** (broker: {figure.get('broker')}; {figure.get('measured_at')} UTC): {figure['detail']}"
         for figure in figures
         if figure.get("detail")
     ]

@@ -85,7 +85,7 @@ class Job:
 
 def clean_log(shape: LogShape) -> Expected:
     """Say what a log without faults leaves behind; the closing messages stay in open windows."""
-    return Expected({"stored": shape.messages}, shape.devices * shape.blocks * shape.samples_per_block)
+    return Expected({"stored": shape.messages}, shape.devices * shape.blocks * shape.samples_kept)
 
 
 @dataclass
