@@ -14,6 +14,8 @@ from wearables_platform.assets.features.rules import rules_of_devices
 from wearables_platform.assets.features.window_features import window_features_and_spikes
 from wearables_platform.assets.ingest.collections import COLLECTIONS
 from wearables_platform.assets.ingest.topics import TOPICS
+from wearables_platform.assets.lake.acceleration_zoom import acceleration_zoom
+from wearables_platform.assets.lake.lake_housekeeping import lake_housekeeping
 from wearables_platform.assets.lake.quarantined_messages import quarantined_messages
 from wearables_platform.assets.lake.raw_acceleration import raw_acceleration
 from wearables_platform.assets.lake.raw_status import raw_status
@@ -34,6 +36,8 @@ ASSETS: list[Any] = [
     raw_vitals,
     raw_status,
     quarantined_messages,
+    acceleration_zoom,
+    lake_housekeeping,
     heart_rate,
     steps,
     window_features_and_spikes,

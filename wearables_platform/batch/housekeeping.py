@@ -22,7 +22,7 @@ from typing import Final
 from wearables_platform.clients.lake import Lake
 from wearables_platform.clients.manifest import generation_of, partition_folder
 from wearables_platform.domain.time_policy import to_us
-from wearables_platform.wire.lake_schemas import SCHEMAS
+from wearables_platform.wire.lake_schemas import DATASETS
 
 # The longest a reader may work with a list of files: a month's backfill takes minutes, an analyst's query hours.
 GRACE: Final = timedelta(hours=24)
@@ -62,7 +62,7 @@ def tidy(lake: Lake, at: datetime, grace: timedelta = GRACE) -> Tidied:
     found = lake.objects.get(NOTES)
     noted: Mapping[str, int] = json.loads(found[0]) if found else {}
     listed, unlisted = 0, Sizes()
-    for dataset in SCHEMAS:
+    for dataset in DATASETS:
         for partition in lake.partitions(dataset):
             count, sizes = _unlisted(lake, dataset, partition)
             listed += count

@@ -173,6 +173,7 @@ _ZOOM: Final = {
     "device_id": Meaning("who measured"),
     "width_us": Meaning("width of the cell", "us"),
     "cell_start_us": Meaning("begin of the cell, a multiple of its width since 1970, UTC", "us"),
+    "finest_us": Meaning("width of the device's narrowest level that day; below it are the samples", "us"),
     "n": Meaning("samples in the cell"),
     **{f"min_{axis}_g": Meaning(f"least sample of axis {axis}", "[g]") for axis in "xyz"},
     **{f"max_{axis}_g": Meaning(f"greatest sample of axis {axis}", "[g]") for axis in "xyz"},
@@ -227,6 +228,10 @@ SCHEMAS: Final = {
         LakeSchema(ZOOM_DATASET, 1, _ZOOM, ("cell_start_us", "cell_start_us")),
     )
 }
+
+
+# Every dataset there is; of those without a schema here the files say nothing but their columns' names and types.
+DATASETS: Final = (*SCHEMAS, "features/rules", "features/wear", "features/rolling")
 
 
 def schema_of(dataset: str) -> LakeSchema:

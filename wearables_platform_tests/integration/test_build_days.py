@@ -342,6 +342,25 @@ def test_status_and_quarantine_reach_the_lake(world: BatchWorld) -> None:
     assert quarantined.column("reason").to_pylist() == ["time_too_early"]
 
 
+def test_levels_and_the_sweep_are_part_of_the_lake(world: BatchWorld) -> None:
+    from wearables_platform.batch.waveform import waveform
+
+    log = Log(ACCELERATION)
+    walk(log, "watch-1")
+    world.archived(log, 0, 40)
+    assert world.build("raw_acceleration", "acceleration_zoom").success
+    world.archived(log, 40)
+    result = world.build("raw_acceleration", "acceleration_zoom", "lake_housekeeping")
+    assert result.success
+    (made,) = result.asset_materializations_for_node("acceleration_zoom")
+    assert made.metadata["dagster/partition_row_count"].value > 0
+    (swept,) = result.asset_materializations_for_node("lake_housekeeping")
+    assert swept.metadata["files_removed"].value == 0
+    assert swept.metadata["files_waiting"].value == 3  # the first raw file, and its levels of 10 s and 60 s
+    drawn = waveform(world.lake, "watch-1", NOON_US, NOON_US + 30_000_000, 3)
+    assert (drawn.n.tolist(), drawn.level_us) == ([500, 500, 500], 10_000_000)
+
+
 def _instant(second: int) -> str:
     from wearables_platform.domain.time_policy import from_us
 

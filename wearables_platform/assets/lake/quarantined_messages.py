@@ -32,7 +32,8 @@ from wearables_platform.resources import LakeResource, MongoResource
 )
 def quarantined_messages(mongo: MongoResource, lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Export the quarantine as one partition of its own."""
-    from wearables_platform.batch.messages import QUARANTINE_DATASET, export_quarantine
+    from wearables_platform.batch.messages import export_quarantine
+    from wearables_platform.wire.lake_schemas import QUARANTINE_DATASET
 
     opened = lake.open()
     with terminal_errors_end_the_step(), mongo.open() as archive:
