@@ -7,9 +7,11 @@ writes. A store that is away is waited for; after that the job ends and its supe
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,30 +85,51 @@ class _Writing(StatelessSinkPartition[Harvest]):
         self._waiting(f"{self._name}: {error}")
 
 
+class _RenewedProducer:
+    """A producer that is replaced once something was not delivered: the retry sends all of it again.
+
+    After a message has timed out an idempotent producer goes on only where the broker grants it a new epoch; not every
+    broker does, and the old producer would fail for ever.
+    """
+
+    def __init__(self, kafka_url: str, client_id: str) -> None:
+        self._open = partial(Producer, kafka_url, client_id, message_timeout_s=FLUSH_TIMEOUT_S)
+        self._producer: Producer | None = None
+
+    @contextmanager
+    def delivering(self) -> Iterator[Producer]:
+        """Lend the producer; at the end everything sent is delivered, or an error is raised."""
+        producer, self._producer = self._producer or self._open(), None
+        yield producer
+        producer.flush(FLUSH_TIMEOUT_S + 1)
+        self._producer = producer
+
+
 def dead_letter_writer(kafka_url: str) -> Write:
     """Send what cannot be processed to the dead-letter topic; if that fails, the job stops."""
-    producer = Producer(kafka_url, "stream-dead-letters", message_timeout_s=FLUSH_TIMEOUT_S)
+    renewed = _RenewedProducer(kafka_url, "stream-dead-letters")
 
     def write(items: list[Harvest]) -> None:
         letters = [(item, letter) for item in items for letter in item.dead_letters]
-        for item, letter in letters:
-            _sending(
-                producer,
-                lambda item=item, letter=letter: dead_letter(  # type: ignore[misc]
+        if not letters:
+            return
+        with renewed.delivering() as producer:
+            for item, letter in letters:
+                _sending(
                     producer,
-                    source_topic=item.topic,
-                    partition=item.partition,
-                    offset=letter.offset,
-                    consumer=rows.CONSUMER,
-                    stage="decode",
-                    reason=letter.reason,
-                    detail=letter.detail,
-                    payload=letter.payload,
-                    source_log=item.topic_id,
-                ),
-            )
-        if letters:
-            producer.flush(FLUSH_TIMEOUT_S + 1)
+                    lambda item=item, letter=letter: dead_letter(  # type: ignore[misc]
+                        producer,
+                        source_topic=item.topic,
+                        partition=item.partition,
+                        offset=letter.offset,
+                        consumer=rows.CONSUMER,
+                        stage="decode",
+                        reason=letter.reason,
+                        detail=letter.detail,
+                        payload=letter.payload,
+                        source_log=item.topic_id,
+                    ),
+                )
 
     return write
 
@@ -179,16 +202,17 @@ def announcement_writer(kafka_url: str) -> Write:
 
     An event may come again: provisional, then final, or after a crash. Its key is device, kind and start.
     """
-    producer = Producer(kafka_url, "stream-anomalies", message_timeout_s=FLUSH_TIMEOUT_S)
+    renewed = _RenewedProducer(kafka_url, "stream-anomalies")
 
     def write(items: list[Harvest]) -> None:
         events = _all_events(items)
-        for event in events:
-            value = json.dumps(event, sort_keys=True).encode()
-            key = event["device_id"].encode()
-            _sending(producer, lambda key=key, value=value: producer.send(ANOMALIES_TOPIC, key, value))  # type: ignore[misc]
-        if events:
-            producer.flush(FLUSH_TIMEOUT_S + 1)
+        if not events:
+            return
+        with renewed.delivering() as producer:
+            for event in events:
+                value = json.dumps(event, sort_keys=True).encode()
+                key = event["device_id"].encode()
+                _sending(producer, lambda key=key, value=value: producer.send(ANOMALIES_TOPIC, key, value))  # type: ignore[misc]
 
     return write
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -70,9 +72,22 @@ def frozen(server: RunningServer) -> Iterator[None]:
     """Let a server answer nothing, as behind a broken network, and keep what it has."""
     os.killpg(server.process.pid, signal.SIGSTOP)
     try:
+        deadline = time.monotonic() + 10
+        while set(thread_states(server.process.pid)) != {"T"}:  # the signal takes effect when it is noticed
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         yield
     finally:
         os.killpg(server.process.pid, signal.SIGCONT)
+
+
+def thread_states(group: int) -> list[str]:
+    """The state of every thread of a process group, as /proc names it."""
+    fields = []
+    for stat in Path("/proc").glob("[0-9]*/task/*/stat"):
+        with suppress(OSError):  # ended meanwhile
+            fields.append(stat.read_text().rpartition(")")[2].split())
+    return [found[0] for found in fields if int(found[2]) == group and found[0] not in "ZX"]
 
 
 @contextmanager
@@ -149,6 +164,24 @@ def test_a_broker_that_is_away_is_waited_for_and_nothing_is_reported_written_mea
     written = [payload for fetch in whole_log(broker.url, topic, 0) for payload in fetch.payloads]
     mine = [payload for payload in written if mark.encode() in payload]
     assert [b"-before" in payload for payload in mine] == [True, False]
+
+
+@pytest.mark.kafka
+def test_a_broker_that_was_away_longer_than_a_message_lives_is_written_to_again(
+    broker: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sinks, "FLUSH_TIMEOUT_S", 2.0)
+    failed, mark = threading.Event(), uuid.uuid4().hex
+    sink = HarvestSink(lambda: announcement_writer(broker.url), lambda _said: failed.set()).build("step", 0, 1)
+    sink.write_batch([harvest(f"{mark}-before")])
+    writing = threading.Thread(target=sink.write_batch, args=([harvest(f"{mark}-during")],))
+    with frozen(broker):
+        writing.start()
+        assert failed.wait(20)  # a first attempt has timed out
+    writing.join(30)
+    assert not writing.is_alive()
+    written = [payload for fetch in whole_log(broker.url, ANOMALIES_TOPIC, 0) for payload in fetch.payloads]
+    assert {b"-before" in payload for payload in written if mark.encode() in payload} == {True, False}
 
 
 @pytest.mark.kafka
