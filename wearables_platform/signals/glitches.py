@@ -12,10 +12,12 @@ R. K. Pearson et al., "Generalized Hampel filters", EURASIP J. Adv. Signal Proce
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wearables_platform.signals.compiled import compiled, plain
 from wearables_platform.signals.segments import Segments
 
 MAD_TO_SIGMA = 1.4826
@@ -149,14 +151,15 @@ def remove_glitches(
     """
     params = params or GlitchParams()
     cleaned, glitch = accel_g.copy(), np.zeros(len(accel_g), dtype=np.bool_)
-    rates = np.unique(rate_hz[rate_hz >= MIN_RATE_HZ])
+    rates = np.unique(rate_hz[np.flatnonzero(segments.first == np.arange(len(rate_hz)))])
+    rates = rates[rates >= MIN_RATE_HZ]
     if not len(rates):
         return cleaned, glitch
-    candidates = _candidates(accel_g, segments, params.floor_g, params.neighbours(float(rates[-1])))
+    candidates = np.flatnonzero(_candidates(accel_g, segments, params.floor_g, params.neighbours(float(rates[-1]))))
     for rate in rates:
         k = params.neighbours(float(rate))
-        long_enough = segments.last - segments.first >= 2 * k
-        at = np.flatnonzero(candidates & long_enough & (rate_hz == rate))
+        long_enough = segments.last[candidates] - segments.first[candidates] >= 2 * k
+        at = candidates[long_enough & (rate_hz[candidates] == rate)]
         values, hit = _hampel_at(accel_g, at, segments, k, params.n, params.floor_g)
         hit &= ~_is_movement(accel_g, at, hit, segments, params, float(rate))[:, None]
         cleaned[at] = np.where(hit, values, accel_g[at])
@@ -170,14 +173,20 @@ def _candidates(x: NDArray[np.float64], segments: Segments, floor_g: float, k: i
     If the nearest half of the k neighbours on each side lies within the floor of a value, then so does more
     than half of the window, and with it the median.
     """
-    size, reach = len(x), (k + 1) // 2
-    near = (np.arange(size) - segments.first >= reach) & (segments.last - np.arange(size) >= reach)
-    for offset in range(1, min(reach, size - 1) + 1):
-        apart = np.abs(x[offset:] - x[:-offset]) <= floor_g
-        close = np.logical_and.reduce([apart[:, axis] for axis in range(x.shape[1])])
-        near[offset:] &= close
-        near[:-offset] &= close
-    return ~near
+    far = np.zeros(len(x), dtype=np.bool_)
+    _mark_far(plain(x, segments.first, segments.last), floor_g, (k + 1) // 2, far)
+    return far
+
+
+@compiled
+def _mark_far(samples: Any, floor_g: float, reach: int, far: Any) -> None:
+    x, first, last = samples
+    for i in range(len(x)):
+        low, high = max(i - reach, first[i]), min(i + reach, last[i])  # a mirrored neighbour is one of these, too
+        for k in range(low, high + 1):
+            for axis in range(x.shape[1]):
+                if not abs(x[k, axis] - x[i, axis]) <= floor_g:
+                    far[i] = True
 
 
 def _reflect(index: NDArray[np.int64], first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -290,14 +290,15 @@ def _walked(code: Any, begin: int, spans: Any, limits: Any) -> int:
 
 
 @compiled
-def _count_steps(carried: Any, seconds: Any, steps: Any, taps: Any, spans: Any, limits: Any) -> None:
+def _count_steps(  # noqa: C901 (one compiled loop)
+    carried: Any, seconds: Any, steps: Any, taps: Any, spans: Any, limits: Any
+) -> None:
     carried_until_us, carried_grid_g, carried_code = carried
     first, start_us, row_grid_g, row_fresh, until_us = seconds
     kept_grid, kept_code = carried_grid_g.shape[1], carried_code.shape[1]
     shift = kept_code - kept_grid
     grid, code = np.empty(kept_grid + BINS, np.float32), np.empty(kept_code + BINS, np.uint8)
     work = (np.zeros(len(grid), np.int64), np.zeros(len(grid), np.int64), np.zeros(len(grid)))
-    empty = np.full(BINS, np.nan, np.float32)
     for device in range(len(until_us)):
         taken, known, end = first[device], first[device], first[device + 1]
         now_us = carried_until_us[device]
@@ -307,20 +308,21 @@ def _count_steps(carried: Any, seconds: Any, steps: Any, taps: Any, spans: Any, 
             if taken == end or start_us[taken] >= until_us[device]:
                 continue
             now_us = start_us[taken]
-        grid[:kept_grid] = carried_grid_g[device]
-        code[:kept_code] = carried_code[device]
+        for k in range(kept_grid):  # slices would take seconds to compile
+            grid[k] = carried_grid_g[device, k]
+        for k in range(kept_code):
+            code[k] = carried_code[device, k]
         since_any = 0  # seconds in a row without a bin: after enough of them nothing is left to look at
         while now_us < until_us[device]:
             has_row = taken < end and start_us[taken] == now_us
             if not has_row and since_any * BINS > kept_code:
                 now_us = until_us[device] if taken == end else min(until_us[device], start_us[taken])
                 continue
-            grid[kept_grid:] = 0.0
-            code[kept_code:] = 0
+            for k in range(BINS):
+                grid[kept_grid + k] = 0.0
+                code[kept_code + k] = 0
             if has_row:
                 _fill(grid, code, shift, row_grid_g[taken], row_fresh[taken])
-            else:
-                _fill(grid, code, shift, empty, 0)
             since_any = 0 if has_row else since_any + 1
             taken += 1 if has_row else 0
             _mark_peaks(grid, code, shift, taps, spans, limits, work)
@@ -329,9 +331,13 @@ def _count_steps(carried: Any, seconds: Any, steps: Any, taps: Any, spans: Any, 
                 known += 1
             if known < end and start_us[known] == known_us:
                 steps[known] = _walked(code, kept_code - _AHEAD, spans, limits)
-            grid[:kept_grid] = grid[BINS:].copy()
-            code[:kept_code] = code[BINS:].copy()
+            for k in range(kept_grid):
+                grid[k] = grid[k + BINS]
+            for k in range(kept_code):
+                code[k] = code[k + BINS]
             now_us += WINDOW_US
         carried_until_us[device] = until_us[device]
-        carried_grid_g[device] = grid[:kept_grid]
-        carried_code[device] = code[:kept_code]
+        for k in range(kept_grid):
+            carried_grid_g[device, k] = grid[k]
+        for k in range(kept_code):
+            carried_code[device, k] = code[k]

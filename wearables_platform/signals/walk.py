@@ -161,8 +161,8 @@ def _walk(  # noqa: C901 (one compiled loop)
         before = last[d]
         if begin == end:
             continue
-        sums[:] = 0.0
-        counts[:] = 0.0
+        for bin_ in range(BINS):
+            sums[bin_], counts[bin_] = 0.0, 0.0
         flags, fresh, edge_us = 0, np.uint32(0), start_us[row]
         n_glitches, n_clipped = 0, 0
         peak_raw, peak = -np.inf, -np.inf

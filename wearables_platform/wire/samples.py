@@ -30,6 +30,7 @@ REACH_AFTER_US = -(-HALO_AFTER_US // WINDOW_US) * WINDOW_US
 # Messages of one device may overlap a little, because stamps jitter: this much disorder is not lateness.
 SETTLE_US = 250_000
 _MONOTONIC_LIMIT_US = 2**61
+_CLOCK_STEP = int(QualityFlag.CLOCK_STEP)
 
 BLOCK_DTYPE = np.dtype(
     [("peak_raw_g", np.float32), ("peak_g", np.float32), ("glitches", np.int32), ("clipped", np.int32)]
@@ -132,31 +133,52 @@ class AccelerationMessages:
         return table if table.is_sorted() else table.sorted()
 
     def _expanded(self) -> SampleTable:
-        """Give every sample its message's columns."""
-        count = self.count.astype(np.int64)
-        first = np.cumsum(count) - count
-        within = np.arange(len(self.accel_g)) - np.repeat(first, count)
-        flags = np.zeros(len(self.accel_g), np.int32)
-        flags[first[self.stepped]] |= int(QualityFlag.CLOCK_STEP)
-        rate_hz = np.repeat(self.rate_hz, count)
-        return SampleTable(
-            device=np.repeat(self.device, count),
-            boot=np.repeat(self.boot, count),
-            segment=np.repeat(self.segment, count),
-            time_us=np.repeat(self.start_us, count) + np.rint(within * 1e6 / rate_hz).astype(np.int64),
-            rate_hz=rate_hz,
+        """Give every sample its message's columns; values of a block go to its first sample."""
+        size = len(self.accel_g)
+        made = SampleTable(
+            device=np.empty(size, np.int32),
+            boot=np.empty(size, np.int64),
+            segment=np.empty(size, np.int32),
+            time_us=np.empty(size, np.int64),
+            rate_hz=np.empty(size, np.float64),
             accel_g=self.accel_g,
-            flags=flags,
-            **self._on_block_starts(first),
+            peak_raw_g=np.full(size, np.nan, np.float32),
+            peak_g=np.full(size, np.nan, np.float32),
+            glitches=np.zeros(size, np.int32),
+            clipped=np.zeros(size, np.int32),
+            flags=np.zeros(size, np.int32),
         )
+        names = BLOCK_DTYPE.names or ()
+        _expand(
+            plain(self.device, self.boot, self.segment, self.start_us, self.rate_hz, self.stepped),
+            plain(self.count, self.blocks, *(self.block[name] for name in names)),
+            (made.device, made.boot, made.segment, made.time_us, made.rate_hz, made.flags),
+            (made.peak_raw_g, made.peak_g, made.glitches, made.clipped),
+        )
+        return made
 
-    def _on_block_starts(self, first: Ints) -> dict[str, Any]:
-        """Place the values given per block on the first sample of each block."""
-        values = np.full(len(self.accel_g), _NO_BLOCK, BLOCK_DTYPE)
-        message, block = _counted(self.blocks)
-        at = first[message] + np.rint(block * self.count[message] / self.blocks[message]).astype(np.int64)
-        values[at] = self.block
-        return {name: np.ascontiguousarray(values[name]) for name in BLOCK_DTYPE.names or ()}
+
+@compiled
+def _expand(messages: Any, counts: Any, samples: Any, on_blocks: Any) -> None:
+    device, boot, segment, start_us, rate_hz, stepped = messages
+    count, blocks, peak_raw_g, peak_g, glitches, clipped = counts
+    device_out, boot_out, segment_out, time_out, rate_out, flags_out = samples
+    peak_raw_out, peak_out, glitches_out, clipped_out = on_blocks
+    first, block = 0, 0
+    for message in range(len(device)):
+        if count[message] and stepped[message]:
+            flags_out[first] = _CLOCK_STEP
+        for within in range(count[message]):
+            at = first + within
+            device_out[at], boot_out[at], segment_out[at] = device[message], boot[message], segment[message]
+            time_out[at] = start_us[message] + np.int64(within * 1e6 / rate_hz[message] + 0.5)
+            rate_out[at] = rate_hz[message]
+        for number in range(blocks[message]):
+            at = first + np.int64(np.rint(number * count[message] / blocks[message]))
+            peak_raw_out[at], peak_out[at] = peak_raw_g[block], peak_g[block]
+            glitches_out[at], clipped_out[at] = glitches[block], clipped[block]
+            block += 1
+        first += count[message]
 
 
 @dataclass(frozen=True)
@@ -321,13 +343,6 @@ def _copy_runs(runs: Any, out: Any) -> None:
             for column in range(width):
                 out[at, column] = items[item, column]
             at += 1
-
-
-def _counted(counts: npt.NDArray[np.int32]) -> tuple[Ints, Ints]:
-    """Return the row of every item, and the item's number in its row."""
-    count = counts.astype(np.int64)
-    row = np.repeat(np.arange(len(count)), count)
-    return row, np.arange(len(row)) - (np.cumsum(count) - count)[row]
 
 
 def _in_order(*columns: npt.NDArray[Any]) -> bool:
