@@ -79,6 +79,7 @@ class Journal:
         self._begin_bytes = self._bytes = self._check = 0
         self._saved = 0  # pointers into the present file
         self.written_bytes = 0  # by the last `save`
+        self.whole_bytes = 0  # by the last that wrote the whole state
 
     def load(self, raw: bytes, rules: Columnar | None = None) -> LaneState:
         """Return the state a pointer stands for; the next `save` begins a new file.
@@ -123,7 +124,7 @@ class Journal:
             )
             raise StoreRefused(msg) from exc
         if whole:
-            self._begin_bytes = self._bytes
+            self._begin_bytes = self.whole_bytes = self._bytes
         self._saved += 1
         if self._saved == POINTERS_BEFORE_FORGETTING:
             self._forget_older()

@@ -168,6 +168,7 @@ class Partition:
             pending.clock_steps += [list(row) for row in ordered.clock_steps]
         pending.gaps += [list(row) for row in ordered.gaps]
         self._count("late", len(late))
+        self._count("boots_forgotten", ordered.forgotten)
 
     def _record(self, outcomes: dict[str, Ints], read: int) -> None:
         self._count("read", read)

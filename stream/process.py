@@ -23,6 +23,7 @@ from stream.models import LiveModels, ModelFollower
 from stream.partition import PartitionRules
 from stream.sinks import HarvestSink, announcement_writer, dead_letter_writer, history_writer, latest_writer
 from stream.source import Control, LiveLog, LiveSource, wall_clock_us
+from stream.watch import LogWatch
 from wearables_platform.clients.kafka import Admin
 from wearables_platform.clients.lake import open_lake
 from wearables_platform.clients.redis import LatestWriter
@@ -69,8 +70,11 @@ def stream_until(settings: Settings, stopping: threading.Event, health: Health) 
     recovery = open_recovery(settings.run_dir / "stream", log)
     follower, models = _follow_models(settings)
 
+    watch = LogWatch(Admin(settings.require("kafka_url"), f"{NAME}-watch"), log)
+
     def turn() -> None:
         follower.raise_if_failed()
+        watch.raise_if_failed()
         health.ready()
 
     follower.start()
@@ -78,7 +82,8 @@ def stream_until(settings: Settings, stopping: threading.Event, health: Health) 
         source = LiveSource(log, rules_of(settings), models, Control(stopping, turn, wall_clock_us))
         flow = build_flow(source, open_sinks(settings, health.not_ready))
         _log.info("streaming", partitions=log.partitions, topics=list(log.topic_ids))
-        run_flow(flow, Place.of(settings), timedelta(seconds=settings.stream_epoch_s), recovery)
+        with watch:
+            run_flow(flow, Place.of(settings), timedelta(seconds=settings.stream_epoch_s), recovery)
     finally:
         follower.stop()
 

@@ -41,6 +41,13 @@ _visible_after = prometheus_client.Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60),
 )
 
+_write_seconds = prometheus_client.Histogram(
+    "wearables_stream_write_seconds",
+    "Time a store takes for what one step gave it, retries included.",
+    ["sink"],
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 60),
+)
+
 Write = Callable[[list[Harvest]], None]
 # Told that a store is away, so that health can say so; and asked whether to go on waiting.
 Waiting = Callable[[str], None]
@@ -69,6 +76,10 @@ class _Writing(StatelessSinkPartition[Harvest]):
 
     def write_batch(self, items: list[Harvest]) -> None:
         """Write, or raise what kept it from being written."""
+        with _write_seconds.labels(self._name.rpartition(".")[2]).time():
+            self._write_patiently(items)
+
+    def _write_patiently(self, items: list[Harvest]) -> None:
         for attempt in tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TransientError),
             wait=tenacity.wait_random_exponential(multiplier=0.1, max=5),

@@ -24,8 +24,8 @@ from stream.lane import Lane, lane_at_the_beginning, part_name, part_number
 from stream.partition import Harvest, PartitionRules, Scoring
 from stream.rules import LiveRules
 from stream.state import LaneState
-from wearables_platform.clients.kafka import Fetch, PartitionReader, check_topic_id
-from wearables_platform.clients.log import EARLIEST
+from wearables_platform.clients.kafka import Fetch, PartitionReader, bounds, check_topic_id, check_within
+from wearables_platform.clients.log import EARLIEST, Position
 from wearables_platform.domain.time_policy import EPOCH
 from wearables_platform.signals.device_rules import DeviceRules
 
@@ -37,8 +37,24 @@ WAIT_US: Final = 250_000
 _lag = prometheus_client.Gauge(
     "wearables_stream_lag_seconds", "Age of the newest record read; 0 at the log's end.", ["topic", "partition"]
 )
+_behind = prometheus_client.Gauge(
+    "wearables_stream_lag_records", "Records not yet read, as far as the broker has said.", ["topic", "partition"]
+)
+_counts = prometheus_client.Gauge(
+    "wearables_stream_counts",
+    "What became of records, and rows made of them, since the log's beginning; as of the last snapshot.",
+    ["topic", "partition", "what"],
+)
+_take_seconds = prometheus_client.Histogram(
+    "wearables_stream_take_seconds",
+    "From a fetch to its rows: decode, order, windows, rules, score.",
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3),
+)
 _records = prometheus_client.Counter("wearables_stream_records", "Records read.", ["topic"])
 _snapshot_bytes = prometheus_client.Counter("wearables_stream_snapshot_bytes", "Bytes of state written.", ["lane"])
+_state_bytes = prometheus_client.Gauge(
+    "wearables_stream_state_bytes", "Size of a lane's whole state when it was last written whole.", ["lane"]
+)
 _snapshot_seconds = prometheus_client.Histogram(
     "wearables_stream_snapshot_seconds",
     "Time to make a lane's changes durable, once an epoch.",
@@ -94,6 +110,8 @@ class LiveSource(FixedPartitionedSource[Harvest, bytes]):
     ) -> None:
         self._log, self._rules, self._scoring, self._control = log, rules, scoring, control
         self._stop_at_end = stop_at_end
+        self._bounds: dict[Position, tuple[int, int]] = {}
+        self._finding_bounds = threading.Lock()
 
     def list_parts(self) -> list[str]:
         """Return every lane's name; every worker can read every lane."""
@@ -112,15 +130,29 @@ class LiveSource(FixedPartitionedSource[Harvest, bytes]):
         journal = Journal(self._log.state_dir, number) if self._log.state_dir is not None else None
         state = self._state(number, journal, resume_state)
         resumed = resume_state is not None
+        if resumed:
+            self._check_positions(state)
         readers = {
             topic: PartitionReader(
-                self._log.kafka_url, topic, state.number, one.next_offset if resumed else EARLIEST, group_id="stream"
+                self._log.kafka_url,
+                topic,
+                number,
+                one.next_offset if resumed else EARLIEST,
+                group_id="stream",
+                checked=True,
             )
             for topic, one in state.partitions.items()
         }
         assert isinstance(state.rules, DeviceRules), "made with the state"
         lane = Lane(state, self._rules, self._scoring, LiveRules(state.rules, state.devices))
         return LivePart(readers, lane, self._control, journal, self._crashes(state), stop_at_end=self._stop_at_end)
+
+    def _check_positions(self, state: LaneState) -> None:
+        with self._finding_bounds:  # of all lanes at once, the first time: each look costs a connection
+            if not self._bounds:
+                numbers = range(self._log.partitions)
+                self._bounds = bounds(self._log.kafka_url, [(t, n) for t in state.partitions for n in numbers])
+        check_within(self._bounds, {(t, state.number): one.next_offset for t, one in state.partitions.items()})
 
     def _crashes(self, state: LaneState) -> CrashBook | None:
         if self._log.state_dir is None:
@@ -167,7 +199,9 @@ class LivePart(StatefulSourcePartition[Harvest, bytes]):
         now_us = self._control.clock_us()
         fetches = self._portions.popleft() if self._portions else self._fetches()
         if fetches:
-            return self._taken(self._work(fetches, now_us), fetches, now_us)
+            with _take_seconds.time():
+                harvests = self._work(fetches, now_us)
+            return self._taken(harvests, fetches, now_us)
         if self._stop_at_end and all(self._at_end.values()):
             return self._last(now_us)
         self._next_awake = datetime.now(UTC) + QUIET
@@ -185,7 +219,18 @@ class LivePart(StatefulSourcePartition[Harvest, bytes]):
         pointer = self._journal.save(self._lane.state)
         _snapshot_bytes.labels(self._number).inc(self._journal.written_bytes)
         _snapshot_seconds.observe(time.perf_counter() - begin)
+        self._report()
         return pointer
+
+    def _report(self) -> None:
+        """Say once an epoch what would be too dear to say at every step."""
+        if self._journal is not None:
+            _state_bytes.labels(self._number).set(self._journal.whole_bytes)
+        for topic, partition in self._lane.state.partitions.items():
+            for what, count in partition.counters.items():
+                _counts.labels(topic, self._number, what).set(count)
+            end = self._readers[topic].known_end()
+            _behind.labels(topic, self._number).set(max(0, end - partition.next_offset) if end is not None else 0)
 
     def close(self) -> None:
         """Leave the brokers, close the state's file."""

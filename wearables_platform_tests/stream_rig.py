@@ -64,6 +64,18 @@ def arm(point: str, after: int) -> None:
     setattr(home, name, deadly)
 
 
+def arm_poison(marker: bytes) -> None:
+    """Let the process die of a segmentation fault when it decodes a payload with the marker."""
+    real = stream.partition.decode_fetch
+
+    def deadly(channel: Channel, fetch: Fetch, *args: Any, **kwargs: Any) -> Any:
+        if any(marker in payload for payload in fetch.payloads):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return real(channel, fetch, *args, **kwargs)
+
+    stream.partition.decode_fetch = deadly
+
+
 @dataclass
 class StreamRig:
     """A stream with its own Kafka, database and Redis."""
@@ -100,13 +112,14 @@ class StreamRig:
             producer.send(channel.topic, key, record.payload, timestamp_ms=at_ms)
         producer.flush(30)
 
-    def start(self, kill: tuple[str, int] | None = None) -> None:
-        """Start the process; `kill` is a point and the call of it to die at."""
+    def start(self, kill: tuple[str, int] | None = None, poison: bytes | None = None) -> None:
+        """Start the process; `kill` is a point and the call of it to die at, `poison` bytes it dies of."""
         self.run_dir.mkdir(parents=True, exist_ok=True)
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["wearables_platform_tests.stream_rig"])
         log = str(self.run_dir / "stream.log")
-        self.process = context.Process(target=_run_stream, args=(self.environment(), log, kill), daemon=True)
+        arguments = (self.environment(), log, kill, poison)
+        self.process = context.Process(target=_run_stream, args=arguments, daemon=True)
         self.process.start()
 
     def wait(self, seconds: float = 60.0) -> int:
@@ -124,6 +137,19 @@ class StreamRig:
         assert self.process is not None
         self.process.terminate()
         return self.wait()
+
+    def start_until_it_lives(self, done: Callable[[], bool], poison: bytes, most: int = 20) -> int:
+        """Start the process again whenever it dies, until `done`; returns how often it died."""
+        for deaths in range(most):
+            self.start(poison=poison)
+            deadline = time.monotonic() + 60.0
+            while self.process.exitcode is None and not done():
+                assert time.monotonic() < deadline, self.log()[-3000:]
+                time.sleep(0.05)
+            if self.process.exitcode is None:
+                return deaths
+            assert self.wait() == -signal.SIGSEGV
+        pytest.fail(f"it died {most} times\n{self.log()[-3000:]}")
 
     def kill(self) -> None:
         if self.process is not None:
@@ -192,7 +218,7 @@ def expected_outcome(rig: StreamRig) -> Outcome:
     return outcome
 
 
-def _run_stream(environment: dict[str, str], log: str, kill: tuple[str, int] | None) -> None:
+def _run_stream(environment: dict[str, str], log: str, kill: tuple[str, int] | None, poison: bytes | None) -> None:
     """Be the stream process (in the forked child)."""
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.dup2(output, 1)
@@ -201,4 +227,6 @@ def _run_stream(environment: dict[str, str], log: str, kill: tuple[str, int] | N
     os.environ.update(environment)
     if kill is not None:
         arm(*kill)
+    if poison is not None:
+        arm_poison(poison)
     run(load_settings())

@@ -35,6 +35,8 @@ from wearables_platform.clients.log import (
     QueueFull,
     RecordTooLarge,
     TopicSpec,
+    check_topic_id,
+    check_within,
     connection_config,
     fetch_of,
     fetches_of,
@@ -59,6 +61,7 @@ __all__ = [
     "bounds",
     "check_positions",
     "check_topic_id",
+    "check_within",
     "committed_positions",
 ]
 
@@ -204,6 +207,14 @@ class PartitionReader:
         """Return what arrived within `timeout_s`, up to `max_messages`; None if nothing did."""
         messages = _consume(self._consumer, max_messages, timeout_s)
         return fetch_of((self.topic, self.partition), messages) if messages else None
+
+    def known_end(self) -> int | None:
+        """Return the next offset of the log as the broker said it last, without asking; None before it has.
+
+        For an indicator only: it may be late, and on some brokers it is short of the end by a batch.
+        """
+        end = self._consumer.get_watermark_offsets(ck.TopicPartition(self.topic, self.partition), cached=True)[1]
+        return end if end >= 0 else None
 
     def close(self) -> None:
         """Leave the brokers."""
@@ -378,19 +389,7 @@ class Admin:
 
 def check_positions(url: str, positions: Mapping[Position, int]) -> None:
     """Raise `LogPositionError` unless the log holds every position: low <= position <= end, found by reading."""
-    for (topic, partition), (low, end) in bounds(url, list(positions)).items():
-        offset = positions[topic, partition]
-        if not low <= offset <= end:
-            lost = f"; {low - offset} records expired unread" if offset < low else ""
-            msg = f"{topic}[{partition}]: offset {offset} is not in the log, which holds {low} to {end}{lost}"
-            raise LogPositionError(msg)
-
-
-def check_topic_id(topic: str, saved: str | None, found: str | None) -> None:
-    """Raise `LogPositionError` if a saved position belongs to another incarnation of the topic."""
-    if saved != found:
-        msg = f"{topic} was re-created: positions belong to topic id {saved}, the broker has {found}"
-        raise LogPositionError(msg)
+    check_within(bounds(url, list(positions)), positions)
 
 
 def committed_positions(url: str, group_id: str, positions: Sequence[Position]) -> dict[Position, int]:

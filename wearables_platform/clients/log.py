@@ -211,3 +211,20 @@ def translated(error: Any, doing: str) -> TerminalError | TransientError:
     if name in _NOT_SERVED:
         return PartitionNotServed(text)
     return StoreRefused(text) if name in _REFUSED else LogUnavailable(text)
+
+
+def check_within(found: Mapping[Position, tuple[int, int]], positions: Mapping[Position, int]) -> None:
+    """Raise `LogPositionError` unless every position lies within what `bounds` found of its partition."""
+    for (topic, partition), offset in positions.items():
+        low, end = found[topic, partition]
+        if not low <= offset <= end:
+            lost = f"; {low - offset} records expired unread" if offset < low else ""
+            msg = f"{topic}[{partition}]: offset {offset} is not in the log, which holds {low} to {end}{lost}"
+            raise LogPositionError(msg)
+
+
+def check_topic_id(topic: str, saved: str | None, found: str | None) -> None:
+    """Raise `LogPositionError` if a saved position belongs to another incarnation of the topic."""
+    if saved != found:
+        msg = f"{topic} was re-created: positions belong to topic id {saved}, the broker has {found}"
+        raise LogPositionError(msg)

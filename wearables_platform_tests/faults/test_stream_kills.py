@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from wearables_platform.domain.channels import DEAD_LETTERS_TOPIC
 from wearables_platform.domain.time_policy import to_us
 from wearables_platform.signals.features import FEATURE_COLUMNS
 from wearables_platform_tests.servers import StartServer
 from wearables_platform_tests.stream_logs import START_US, Record, message
-from wearables_platform_tests.stream_rig import POINTS, StreamRig, expected_outcome
+from wearables_platform_tests.stream_rig import POINTS, StreamRig, expected_outcome, whole_log
 
 pytestmark = [pytest.mark.integration, pytest.mark.kafka, pytest.mark.sql, pytest.mark.redis]
 
@@ -127,16 +128,49 @@ def test_any_number_of_workers_and_processes_goes_on_where_another_stopped(rig: 
     assert_stores_become_as_undisturbed(rig, len(records))
 
 
-def test_another_log_under_the_same_names_is_refused_with_one_line(rig: StreamRig, start_server: StartServer) -> None:
+def test_a_record_that_kills_the_process_is_set_aside_and_the_job_goes_on(rig: StreamRig) -> None:
+    """F25: nothing but the process's deaths says which of the records it is."""
+    at = [START_US + i * SPAN_US for i in range(14)]
+    records = [Record(at[i], "watch-1", message("watch-1", 1, i, at[i], i * SPAN_US)) for i in range(14)]
+    rig.send(records)
+    deaths = rig.start_until_it_lives(lambda: rig.positions_read() == len(records), records[9].payload)
+    assert 4 <= deaths <= 8
+    gaps = "SELECT first_sequence, last_sequence FROM quality.gaps"
+    rig.wait_until(lambda: rig.rows(gaps) == [(9, 9)])
+    assert rig.stop() == 0
+    sizes = {outcome: sum(map(len, by_log.values())) for outcome, by_log in rig.ledger().items()}
+    assert sizes == {"stored": 13, "dead_lettered": 1}
+    letters = whole_log(rig.kafka_url, DEAD_LETTERS_TOPIC, 0)
+    assert {payload for fetch in letters for payload in fetch.payloads} == {records[9].payload}
+    assert {found["reason"] for fetch in letters for found in fetch.headers.values()} == {b"poison"}
+
+
+def test_a_store_that_does_not_fit_is_refused_with_one_line(rig: StreamRig) -> None:
+    """F9, F11, F13: another log, another version, a lost state file; each says what to do."""
     rig.send(records := faulty_log(12, devices=1))
     rig.start()
     rig.wait_until(lambda: rig.positions_read() == len(records))
     assert rig.stop() == 0
     note = rig.run_dir / "stream" / "recovery" / "incarnation.json"
-    note.write_text(note.read_text().replace('"partitions": 2', '"partitions": 8'))
+    right = note.read_text()
+    for wrong, said in [
+        (right.replace('"partitions": 2', '"partitions": 8'), "belongs to another log (partitions differ)"),
+        (right.replace('"format": 2, ', ""), "was written by another version of the stream (format 1"),
+    ]:
+        assert wrong != right
+        note.write_text(wrong)
+        rig.start()
+        assert rig.wait() != 0
+        assert said in rig.log()
+    note.write_text(right)
+    for state in (rig.run_dir / "stream" / "state").iterdir():
+        state.unlink()
     rig.start()
     assert rig.wait() != 0
-    assert "belongs to another log (partitions differ)" in rig.log()
+    assert "is missing; remove the stream's recovery directory" in rig.log()
+    shutil.rmtree(rig.run_dir / "stream" / "recovery")  # as it was told
+    rig.start()
+    assert_stores_become_as_undisturbed(rig, len(records))
 
 
 def test_an_offset_the_log_does_not_hold_is_refused(rig: StreamRig, start_server: StartServer) -> None:

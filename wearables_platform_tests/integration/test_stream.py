@@ -96,7 +96,7 @@ def test_what_devices_say_is_shown_stored_and_announced(rig: StreamRig) -> None:
     rows = rig.rows(
         "SELECT provisional, revision, count(*) AS n FROM telemetry.window_features GROUP BY 1, 2 ORDER BY 1"
     )
-    assert rows == [(False, 2, 11), (True, 1, 4)]
+    assert rows == [(False, 2, 12), (True, 1, 3)]
     # The log is dated long ago: that the device has been silent since is said too.
     spikes = rig.rows("SELECT kind, peak_g, severity, revision FROM telemetry.anomalies WHERE kind <> 'silent_sensor'")
     assert [(kind, severity, revision) for kind, _, severity, revision in spikes] == [("spike", "info", 2)]
