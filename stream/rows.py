@@ -205,8 +205,9 @@ def anomaly_events(made: ScoredRows) -> list[dict[str, Any]]:
 
 
 def anomaly_key(event: Mapping[str, Any]) -> str:
-    """Return what an event is one of: device, kind, start."""
-    return f"{event['device_id']}:{event['kind']}:{event['start_us']}"
+    """Return what an event is one of: device, kind, start; an event of a rule is said again when it is over."""
+    over = ":over" if "extreme_value" in event and not event["provisional"] else ""
+    return f"{event['device_id']}:{event['kind']}:{event['start_us']}{over}"
 
 
 def ledger_columns(harvests: list[Harvest]) -> dict[str, Any]:

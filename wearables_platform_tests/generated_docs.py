@@ -1,4 +1,4 @@
-"""The tables in `docs/` that are written from the code: settings, metrics, the wire format.
+"""The tables in `docs/` that are written from the code: settings, metrics, the wire format, kinds of events.
 
 Each stands between ``<!-- name -->`` and ``<!-- /name -->`` in its page. ``make docs`` (``python -m
 wearables_platform_tests.generated_docs``) writes them anew; a test compares.
@@ -16,6 +16,8 @@ from pathlib import Path
 from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FieldDescriptorProto
 
 from wearables_platform.settings import Settings
+from wearables_platform.signals.rolling import ROLLING_COLUMNS
+from wearables_platform.signals.rule_kinds import RULE_KINDS
 from wearables_platform_tests.schema import ROOT, comments_of, compile_schema
 
 DOCS = ROOT / "docs"
@@ -111,10 +113,26 @@ def _type_of(field: FieldDescriptorProto, message: DescriptorProto) -> str:
     return f"list of {kind}" if field.label == FieldDescriptorProto.LABEL_REPEATED else kind
 
 
+def rule_table() -> str:
+    lines = ["| kind | when | needs | extreme value | unit | reference |", "|---|---|---|---|---|---|"]
+    for kind in RULE_KINDS:
+        reference = kind.reference or "-"
+        lines.append(f"| `{kind.name}` | {kind.rule} | {kind.needs} | {kind.value} | {kind.unit} | {reference} |")
+    return "\n".join(lines)
+
+
+def rolling_table() -> str:
+    lines = ["| column | unit | meaning |", "|---|---|---|"]
+    lines += [f"| `{column.name}` | {column.unit} | {column.description} |" for column in ROLLING_COLUMNS]
+    return "\n".join(lines)
+
+
 TABLES: dict[str, tuple[Path, Callable[[], str]]] = {
     "settings": (DOCS / "settings.md", settings_table),
     "metrics": (DOCS / "metrics.md", metrics_table),
     "messages": (DOCS / "wire-format.md", wire_tables),
+    "rule kinds": (DOCS / "signals.md", rule_table),
+    "rolling columns": (DOCS / "signals.md", rolling_table),
 }
 
 

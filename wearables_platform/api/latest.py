@@ -94,9 +94,13 @@ def recent_anomaly(entry_id: str, event: Mapping[str, Any]) -> RecentAnomaly:
         device_id=event["device_id"],
         kind=event["kind"],
         started_at=_instant(event.get("start_us")),
+        ended_at=_instant(event.get("end_us")),
         duration_ms=_finite(event.get("duration_ms")),
         peak_g=_finite(event.get("peak_g")),
+        extreme_value=_finite(event.get("extreme_value")),
+        extreme_unit=event.get("extreme_unit"),
         severity=event.get("severity"),
+        provisional=bool(event.get("provisional")),
     )
 
 

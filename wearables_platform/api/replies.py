@@ -155,10 +155,14 @@ class Anomaly(BaseModel):
     device_id: str
     kind: str = Field(description="What was found, such as spike.")
     window_start: datetime = Field(description="Window in which it began.")
-    started_at: datetime = Field(description="Its first sample.")
+    started_at: datetime = Field(description="Its first sample, or its first minute.")
+    ended_at: datetime = Field(description="Its end; the newest known one while provisional.")
     duration_ms: float = Field(description="How long it lasted, milliseconds.")
-    peak_g: float | None = Field(description="Largest vector magnitude, g.")
+    peak_g: float | None = Field(description="Largest vector magnitude of a spike, g.")
+    extreme_value: float | None = Field(description="The value that stands out most, in extreme_unit.")
+    extreme_unit: str | None = Field(description="Unit of extreme_value, UCUM.")
     severity: str = Field(description="info, warning or critical.")
+    provisional: bool = Field(description="True while it goes on, or until all data it depends on are in.")
 
 
 class AnomalyPage(BaseModel):
@@ -174,10 +178,14 @@ class RecentAnomaly(BaseModel):
     id: str = Field(description="Position in the live list.")
     device_id: str
     kind: str = Field(description="What was found, such as spike.")
-    started_at: datetime | None = Field(description="Its first sample.")
+    started_at: datetime | None = Field(description="Its first sample, or its first minute.")
+    ended_at: datetime | None = Field(description="Its end; the newest known one while it goes on.")
     duration_ms: float | None = Field(description="How long it lasted, milliseconds.")
-    peak_g: float | None = Field(description="Largest vector magnitude, g.")
+    peak_g: float | None = Field(description="Largest vector magnitude of a spike, g.")
+    extreme_value: float | None = Field(description="The value that stands out most, in extreme_unit.")
+    extreme_unit: str | None = Field(description="Unit of extreme_value, UCUM.")
     severity: str | None = Field(description="info, warning or critical.")
+    provisional: bool = Field(description="True while it goes on; it comes again when it is over.")
 
 
 class RecentAnomalies(BaseModel):

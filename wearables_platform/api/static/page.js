@@ -68,8 +68,12 @@ const handlers = {
     if (device === state.selected) trace.add(points, restart);
   },
   anomalies({ items }) {
-    const known = new Set(state.events.map((event) => event.id));
-    state.events = [...items.filter((event) => !known.has(event.id)), ...state.events].slice(0, 1000);
+    // An event comes again when it is over: the newer word takes the older one's place.
+    const newest = new Map();
+    for (const event of [...items, ...state.events]) {
+      if (!newest.has(sameEvent(event))) newest.set(sameEvent(event), event);
+    }
+    state.events = [...newest.values()].slice(0, 1000);
     items.slice().reverse().forEach((event) => table.setEvent(event.device_id, event));
     showEvents();
     showMarkers();
@@ -143,8 +147,27 @@ function showMarkers() {
   trace.mark(own.map((event) => ({ time_s: Date.parse(event.started_at) / 1000, label: label(event) })));
 }
 
+function sameEvent(event) {
+  return `${event.device_id} ${event.kind} ${event.started_at ?? event.id}`;
+}
+
 function label(event) {
-  return event.peak_g === null ? event.kind : `${event.kind} ${number(event.peak_g, 1)} g`;
+  return `${event.kind} ${size(event)}`.trim();
+}
+
+function size(event) {
+  if (event.peak_g !== null) return `${number(event.peak_g, 1)} g`;
+  if (event.extreme_value === null) return "";
+  return `${number(event.extreme_value, 1)} ${{ "m[g]": "mg", "/min": "/min" }[event.extreme_unit] ?? event.extreme_unit ?? ""}`.trim();
+}
+
+// When it began, and when it ended: seconds within a minute say nothing new.
+function lifetime(event) {
+  const today = day(event.started_at) === day(state.now);
+  const begin = `${today ? "" : `${day(event.started_at)} `}${clock(event.started_at).slice(0, 10)}`;
+  if (event.provisional && event.extreme_value !== null) return `${begin} UTC, going on`;
+  const lasted = (event.duration_ms ?? 0) >= 60_000 && event.ended_at;
+  return lasted ? `${begin} to ${clock(event.ended_at).slice(0, 8)} UTC` : `${begin} UTC`;
 }
 
 function showEvents() {
@@ -155,15 +178,16 @@ function showEvents() {
 function eventItem(event) {
   const item = document.createElement("li");
   item.innerHTML = '<span class="tag"></span><button class="who" type="button"></button><span class="peak"></span><time></time>';
+  item.dataset.severity = event.severity ?? "info";
   const [tag, who, peak, time] = item.children;
   tag.textContent = event.kind;
+  tag.title = event.severity ?? "";
   who.textContent = event.device_id;
   who.addEventListener("click", () => pick(event.device_id));
-  peak.textContent = event.peak_g === null ? "" : `${number(event.peak_g, 1)} g`;
+  peak.textContent = [size(event), event.severity === "info" ? "" : event.severity].filter(Boolean).join(", ");
   if (event.started_at) {
     time.dateTime = time.title = event.started_at;
-    const today = day(event.started_at) === day(state.now);
-    time.textContent = `${today ? "" : `${day(event.started_at)} `}${clock(event.started_at).slice(0, 10)} UTC`;
+    time.textContent = lifetime(event);
   }
   return item;
 }

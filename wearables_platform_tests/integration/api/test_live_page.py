@@ -176,6 +176,25 @@ def test_a_device_is_chosen_sorted_and_found_from_the_keyboard(page: Page, api: 
     )
 
 
+def test_an_event_of_a_rule_is_shown_while_it_goes_on_and_once_it_is_over(
+    page: Page, api: ApiProcess, fleet: Fleet, live: LatestWriter
+) -> None:
+    _open(page, api)
+    begin_us = int(time.time() * 1e6) // 60_000_000 * 60_000_000
+    event = {"device_id": "ada-watch", "kind": "high_heart_rate_at_rest", "start_us": begin_us, "severity": "warning"}
+    event |= {"extreme_value": 112.5, "extreme_unit": "/min"}
+    live.add_anomalies({"e": {**event, "end_us": begin_us + 60_000_000, "duration_ms": 60e3, "provisional": True}})
+    item = page.locator("#events li", has_text="high_heart_rate_at_rest")
+    item.filter(has_text="going on").wait_for()
+    live.add_anomalies(
+        {"e:over": {**event, "end_us": begin_us + 180_000_000, "duration_ms": 180e3, "provisional": False}}
+    )
+    item.filter(has_text=" to ").wait_for()
+    assert item.count() == 1
+    assert item.get_attribute("data-severity") == "warning"
+    assert item.locator(".peak").text_content() == "112.5 /min, warning"
+
+
 def test_text_from_outside_stays_text(page: Page, api: ApiProcess, fleet: Fleet, live: LatestWriter) -> None:
     _open(page, api)
     kind = "<img src=x onerror=document.title='run'>"
