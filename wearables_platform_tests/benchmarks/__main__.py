@@ -46,6 +46,7 @@ MODULES = {
     "P13": "p13_sql_sink",
     "P14": "p13_sql_sink",
     "P15": "p15_redis",
+    "P18": "p18_parquet",
     "P19": "p19_recovery",
     "P20": "p20_kill",
 }
