@@ -25,7 +25,6 @@ from stream.sinks import HarvestSink, announcement_writer, dead_letter_writer, h
 from stream.source import Control, LiveLog, LiveSource, wall_clock_us
 from stream.watch import LogWatch
 from wearables_platform.clients.kafka import Admin
-from wearables_platform.clients.lake import open_lake
 from wearables_platform.clients.redis import LatestWriter
 from wearables_platform.clients.topics import ensure_platform_topics
 from wearables_platform.domain.channels import CHANNELS
@@ -190,6 +189,8 @@ def _follow_models(settings: Settings) -> tuple[ModelFollower, LiveModels]:
 def _loader(settings: Settings) -> Callable[[ModelRelease], Scorer]:
     if settings.lake_url is None:
         return _refuse_models
+    from wearables_platform.clients.lake import open_lake  # boto3 takes half a second to import
+
     keys = {
         "access_key": settings.lake_access_key.get_secret_value() if settings.lake_access_key else None,
         "secret_key": settings.lake_secret_key.get_secret_value() if settings.lake_secret_key else None,

@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     idle_after_s: float = Field(
         5.0, gt=0, description="Log time after which an idle device's open windows become provisional rows."
     )
-    stream_epoch_s: float = Field(1.0, gt=0, description="How often the stream snapshots its state and position.")
+    stream_epoch_s: float = Field(3.0, gt=0, description="How often the stream snapshots its state and position.")
     stream_workers: int = Field(1, ge=1, le=64, description="Worker threads of each stream process.")
     stream_processes: int = Field(
         1, ge=1, le=64, description="Stream processes that `wearables run stream` starts on this machine."

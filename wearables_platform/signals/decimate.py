@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import firwin, kaiserord, resample_poly
 
 ALIAS_REJECTION_DB = 65.0
 """Design goal of the FIR filter; 60 dB are promised, the margin covers the Kaiser formula's error."""
@@ -67,6 +66,9 @@ def fir_taps(factor: int) -> NDArray[np.float64]:
 
     Its middle is the middle of a block, so that an output belongs to the same instant as a block mean.
     """
+    # Here and not above: scipy.signal takes a second to import, and most processes never design a filter.
+    from scipy.signal import firwin, kaiserord
+
     length, beta = kaiserord(ALIAS_REJECTION_DB, (STOP_SHARE - PASS_SHARE) * 2 / factor)
     blocks = -(-length // factor) | 1
     cutoff = (PASS_SHARE + STOP_SHARE) / factor
@@ -124,4 +126,6 @@ def resample_reference(accel_g: NDArray[np.floating[Any]], factor: int) -> NDArr
     (..., ceil(N / factor), 3) float64, g
         The output m belongs to the instant of sample m * factor: half a block before a block mean's.
     """
+    from scipy.signal import resample_poly
+
     return np.asarray(resample_poly(accel_g.astype(np.float64), 1, factor, axis=-2, padtype="line"))
