@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -9,9 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
-from wearables_platform.domain.channels import DEAD_LETTERS_TOPIC
+from wearables_platform.clients.log import connection_config
+from wearables_platform.domain.channels import ACCELERATION, DEAD_LETTERS_TOPIC
 from wearables_platform.domain.time_policy import to_us
+from wearables_platform.local import running
 from wearables_platform.signals.features import FEATURE_COLUMNS
 from wearables_platform_tests.servers import StartServer
 from wearables_platform_tests.stream_logs import START_US, Record, message
@@ -19,6 +25,7 @@ from wearables_platform_tests.stream_rig import POINTS, StreamRig, expected_outc
 
 pytestmark = [pytest.mark.integration, pytest.mark.kafka, pytest.mark.sql, pytest.mark.redis]
 
+ROOT = Path(__file__).parents[2]
 SPAN_US = 500_000
 
 
@@ -171,6 +178,48 @@ def test_a_store_that_does_not_fit_is_refused_with_one_line(rig: StreamRig) -> N
     shutil.rmtree(rig.run_dir / "stream" / "recovery")  # as it was told
     rig.start()
     assert_stores_become_as_undisturbed(rig, len(records))
+
+
+@pytest.fixture
+def apache_kafka_url(tmp_path: Path) -> Iterator[str]:
+    """An Apache Kafka of the test's own, where CI has fetched one."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wearables-ci"
+    if not (cache / "kafka-4.3.1" / "complete").exists() or shutil.which("java") is None:
+        pytest.skip("no Apache Kafka here, and the embedded one expires no records")
+    spec = importlib.util.spec_from_file_location("real_tier", ROOT / ".ci" / "real_tier.py")
+    assert spec is not None
+    assert spec.loader is not None
+    real_tier = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(real_tier)
+    (directory := tmp_path / "kafka").mkdir()
+    server = running.start(real_tier.kafka(directory, cache), tmp_path / "logs")
+    yield server.url
+    server.stop()
+
+
+def test_records_that_expired_unread_stop_the_stream(
+    apache_kafka_url: str, start_server: StartServer, own_sql_url: str, tmp_path: Path
+) -> None:
+    """F8: the line names what the log still holds and how many records are missing."""
+    rig = StreamRig(apache_kafka_url, own_sql_url, start_server("redis").url, tmp_path / "run", partitions=1)
+    rig.make_topics()
+    rig.send(records := faulty_log(14, devices=1))
+    rig.start()
+    rig.wait_until(lambda: rig.positions_read() == len(records))
+    assert rig.stop() == 0
+    rig.send(faulty_log(15, devices=1))
+    expire(rig.kafka_url, ACCELERATION.topic, len(records) + 7)
+    rig.start()
+    assert rig.wait() != 0
+    assert f"which holds {len(records) + 7} to " in rig.log()
+    assert "; 7 records expired unread" in rig.log()
+
+
+def expire(kafka_url: str, topic: str, before: int) -> None:
+    """Let the broker delete what is older, as retention does."""
+    admin = AdminClient(connection_config(kafka_url, "test"))
+    for deleted in admin.delete_records([TopicPartition(topic, 0, before)]).values():
+        assert deleted.result(15).low_watermark == before
 
 
 def test_an_offset_the_log_does_not_hold_is_refused(rig: StreamRig, start_server: StartServer) -> None:
