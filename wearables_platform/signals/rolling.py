@@ -100,6 +100,8 @@ class Rolling:
         return self._rows(over, np.full(len(returned), 2**31, np.int64), returned)
 
     def _rows(self, over: Table, front: Ints, returned: Ints) -> Table:
+        if not len(over):
+            return np.zeros(0, ROLLING)
         kept = by_key(np.concatenate((self.kept, over)))
         windows, place, there = moving(kept, front, returned, PARTS)
         self.kept = kept[kept["span"] >= front[kept["device"]] - (PARTS - 1)]
