@@ -39,10 +39,11 @@ from wearables_platform.signals.windows import (
     Carry,
     WindowParams,
     WindowRows,
+    compute_all,
     take_seconds,
     window_start_us,
 )
-from wearables_platform.wire.samples import SETTLE_US, AccelerationMessages, acceleration_messages
+from wearables_platform.wire.samples import BLOCK_DTYPE, SETTLE_US, AccelerationMessages, acceleration_messages
 
 # So many devices are taken forward at once: their samples stay in the processor's cache, and memory is bounded.
 DEVICES_AT_ONCE: Final = 512
@@ -126,6 +127,23 @@ def close_idle(state: WindowState, devices: Sequence[str] | Devices, log_us: int
     progress["provisional_us"][idle] = np.maximum(progress["provisional_us"], reached_us)[idle]
     rows.features["flags"] = rows.features["flags"].astype(np.int32) | np.int32(QualityFlag.PROVISIONAL)
     return [replace(_derived(rows, events, devices, superseded), provisional=True)]
+
+
+def compile_kernels() -> None:
+    """Compile everything that windows run (seconds, once per installation), so that no start has to."""
+    size = 400
+    ints, counts = np.zeros(1, np.int64), np.full(1, size, np.int32)
+    accel_g = np.ones((size, 3), np.float32)
+    accel_g[150:170] = 3.0  # a movement: its event is described, too
+    block = np.zeros(1, BLOCK_DTYPE)
+    no = np.zeros(1, np.int32), np.zeros(1, bool)
+    messages = AccelerationMessages(
+        no[0], ints, ints, no[0], counts, no[0] + 1, np.full(1, 100.0), no[1], accel_g, block
+    )
+    compute_all(messages.take(ints).samples(), _WINDOWS, _SPIKES)
+    state = WindowState()
+    state.grow(1)
+    _admit(state.progress, plain(no[0], ints, ints, ints, ints), no[1].copy())
 
 
 def _reach_us(rate_hz: npt.NDArray[np.float64]) -> Ints:

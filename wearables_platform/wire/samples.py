@@ -174,9 +174,9 @@ def _expand(messages: Any, counts: Any, samples: Any, on_blocks: Any) -> None:
             time_out[at] = start_us[message] + np.int64(within * 1e6 / rate_hz[message] + 0.5)
             rate_out[at] = rate_hz[message]
         for number in range(blocks[message]):
-            at = first + np.int64(np.rint(number * count[message] / blocks[message]))
-            peak_raw_out[at], peak_out[at] = peak_raw_g[block], peak_g[block]
-            glitches_out[at], clipped_out[at] = glitches[block], clipped[block]
+            opens = first + np.int64(np.rint(number * count[message] / blocks[message]))
+            peak_raw_out[opens], peak_out[opens] = peak_raw_g[block], peak_g[block]
+            glitches_out[opens], clipped_out[opens] = glitches[block], clipped[block]
             block += 1
         first += count[message]
 
