@@ -1,22 +1,19 @@
 """The stream with everything on over a log of known content, in this process, and the check of all that it wrote.
 
-Nothing but this module and `live_loop` knows how the stream is put together.
+Nothing but `stream_run` and `live_loop` knows how the stream is put together.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gc
 import io
 import os
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +21,6 @@ import numpy as np
 import pyarrow as pa
 import redis
 
-from stream.cluster import Place
-from stream.dataflow import build_flow
-from stream.process import open_log, open_recovery, open_sinks, rules_of, run_flow
-from stream.source import Control, LiveSource, wall_clock_us
 from wearables_platform.clients.kafka import Admin, TopicSpec
 from wearables_platform.clients.sql import SqlClient
 from wearables_platform.clients.topics import platform_topics
@@ -48,8 +41,8 @@ from wearables_platform_tests.benchmarks.fleet_log import (
     records_of,
 )
 from wearables_platform_tests.benchmarks.runner import Lap
+from wearables_platform_tests.benchmarks.stream_run import timed_cluster, timed_run
 from wearables_platform_tests.servers import URL_VARIABLE, TestServers, fresh_database
-from wearables_platform_tests.stream_logs import NoModel
 
 PARTITIONS = 4
 CHECKED_EVERY = 25
@@ -173,29 +166,20 @@ def stream_lap(job: Job, *, recovery: bool = True) -> Lap:
     """Run the whole stream over the log into empty stores and check what it wrote.
 
     The clock runs from the first look for data to the end of the dataflow: connecting, checking the log and making the
-    recovery store come before it, the last writes and snapshots do not.
+    recovery store come before it, the last writes and snapshots do not. With `WEARABLES_STREAM_PROCESSES` above one the
+    stream runs in as many processes of its own, from the first look of any to the end of the last.
     """
     empty_stores(job.settings)
     directory = Path(tempfile.mkdtemp(prefix="wearables-bench-recovery-"))
-    began: list[float] = []
-
-    def turn() -> None:
-        if not began:
-            began.extend((time.perf_counter(), time.process_time()))
-
     settings = job.settings.model_copy(update={"run_dir": directory})
-    log = open_log(settings)
-    store = open_recovery(directory / "stream", log) if recovery else None
-    control = Control(threading.Event(), turn, wall_clock_us)
-    log = log if recovery else replace(log, state_dir=None)
-    source = LiveSource(log, rules_of(settings), NoModel(), control, stop_at_end=True)
-    flow = build_flow(source, open_sinks(settings, lambda _reason: None))
-    gc.collect()
-    run_flow(flow, Place.of(settings), timedelta(seconds=settings.stream_epoch_s), store)
-    seconds, cpu_seconds = time.perf_counter() - began[0], time.process_time() - began[1]
+    if settings.stream_processes > 1:
+        timings = timed_cluster(settings, recovery=recovery)
+    else:
+        timings = [timed_run(settings, recovery=recovery)]
     shutil.rmtree(directory)
+    seconds = max(one.ended_s for one in timings) - min(one.began_s for one in timings)
     wrong = what_is_wrong(job)
-    return Lap(job.records, seconds, not wrong, cpu_seconds, wrong)
+    return Lap(job.records, seconds, not wrong, sum(one.cpu_s for one in timings), wrong)
 
 
 def what_is_wrong(job: Job) -> str:
