@@ -22,9 +22,12 @@ VITALS_DATASET: Final = "raw/vitals"
 STATUS_DATASET: Final = "raw/status"
 QUARANTINE_DATASET: Final = "raw/quarantine"
 ZOOM_DATASET: Final = "zoom/acceleration"
-# As in feature_schema, which computes and so takes long to import; a test compares.
+# As in feature_schema and rule_schema, which compute and so take long to import; a test compares.
 WINDOWS_DATASET: Final = "features/windows"
 SPIKES_DATASET: Final = "features/spikes"
+RULES_DATASET: Final = "features/rules"
+WEAR_DATASET: Final = "features/wear"
+ROLLING_DATASET: Final = "features/rolling"
 
 VERSION_KEY: Final = b"wearables.schema_version"
 DATASET_KEY: Final = b"wearables.dataset"
@@ -159,7 +162,7 @@ _QUARANTINE: Final = {
 }
 _FEATURE_KEYS: Final = {
     "device_id": Meaning("who measured"),
-    "window_start": Meaning("begin of the window of one second, UTC"),
+    "window_start": Meaning("begin of the window or span, UTC"),
     "feature_version": Meaning("version of the code and constants that computed the row"),
 }
 _SPIKES: Final = {
@@ -168,6 +171,32 @@ _SPIKES: Final = {
     "duration_ms": Meaning("how long it lasted", "ms"),
     "peak_g": Meaning("largest vector magnitude", "[g]"),
     **{f"direction_{axis}": Meaning(f"direction at the peak, axis {axis}", "1") for axis in "xyz"},
+}
+_RULES: Final = {
+    "kind": Meaning("the rule"),
+    "started_at": Meaning("first instant of the event, UTC"),
+    "duration_ms": Meaning("how long it lasted", "ms"),
+    "extreme_value": Meaning("the value farthest beyond the rule's bound, in the rule's unit"),
+}
+_WEAR: Final = {
+    "seconds": Meaning("one-second rows with samples in the quarter of an hour", "s"),
+    "still_axes": Meaning("axes that did not move"),
+    "sd_mg": Meaning("standard deviation the decision was made on", "m[g]"),
+}
+_ROLLING: Final = {
+    "span_s": Meaning("length of the span", "s"),
+    "seconds": Meaning("one-second rows with samples in the span", "s"),
+    "n_samples": Meaning("finite samples in the span", "{samples}"),
+    "coverage": Meaning("mean coverage over the span, a second without a row counting 0", "1"),
+    "vm_mean_g": Meaning("mean vector magnitude", "[g]"),
+    "vm_std_g": Meaning("standard deviation of the vector magnitude (population, pooled)", "[g]"),
+    "vm_min_g": Meaning("smallest vector magnitude, rounded to single precision", "[g]"),
+    "vm_max_g": Meaning("largest vector magnitude, rounded to single precision", "[g]"),
+    "enmo_mg": Meaning("mean of max(VM - 1 g, 0)", "m[g]"),
+    "enmo_1s_p95_mg": Meaning("95th percentile of the one-second ENMO, linear between ranks", "m[g]"),
+    "mad_1s_mean_mg": Meaning("mean of the one-second MAD, weighted by samples", "m[g]"),
+    "steps": Meaning("steps in the span", "{steps}"),
+    "cadence_per_min": Meaning("steps per minute of seconds with samples", "{steps}/min"),
 }
 _ZOOM: Final = {
     "device_id": Meaning("who measured"),
@@ -225,13 +254,15 @@ SCHEMAS: Final = {
             ("window_start", "window_start"),
         ),
         LakeSchema(SPIKES_DATASET, 1, _FEATURE_KEYS | _SPIKES, ("started_at", "started_at")),
+        LakeSchema(RULES_DATASET, 1, _FEATURE_KEYS | _RULES, ("started_at", "started_at")),
+        LakeSchema(WEAR_DATASET, 1, _FEATURE_KEYS | _WEAR, ("window_start", "window_start")),
+        LakeSchema(ROLLING_DATASET, 1, _FEATURE_KEYS | _ROLLING, ("window_start", "window_start")),
         LakeSchema(ZOOM_DATASET, 1, _ZOOM, ("cell_start_us", "cell_start_us")),
     )
 }
 
 
-# Every dataset there is; of those without a schema here the files say nothing but their columns' names and types.
-DATASETS: Final = (*SCHEMAS, "features/rules", "features/wear", "features/rolling")
+DATASETS: Final = tuple(SCHEMAS)
 
 
 def schema_of(dataset: str) -> LakeSchema:

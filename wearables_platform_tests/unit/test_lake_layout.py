@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,21 +22,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wearables_platform.batch.messages import bucket_count, each_identity_once, export_days
+from wearables_platform.batch.messages import bucket_count, compare_days_with_archive, each_identity_once, export_days
 from wearables_platform.clients.lake import Lake, open_lake
 from wearables_platform.clients.lake_files import FileObjects
 from wearables_platform.clients.manifest import Manifest, bucket_of
 from wearables_platform.domain.channels import ACCELERATION, CHANNELS
 from wearables_platform.errors import LakeConflict, StoreRefused
+from wearables_platform.signals.rolling import ROLLING_COLUMNS
 from wearables_platform.wire import lake_schemas
 from wearables_platform.wire.codec import decode
 from wearables_platform.wire.feature_schema import EVENT_SCHEMA, SPIKES_DATASET, WINDOW_SCHEMA, WINDOWS_DATASET
 from wearables_platform.wire.lake_schemas import COLUMNS_KEY, SCHEMAS, VERSION_KEY
 from wearables_platform.wire.raw_messages import raw_dataset, raw_rows
+from wearables_platform.wire.rule_schema import ROLLING_DATASET, SCHEMA_OF
 from wearables_platform.wire.sample_columns import STEPS_G, restore_samples, split_samples
 from wearables_platform_tests.lake_rig import DAY, DAY_US, ListedArchive, document, documents
 
 KINDS = "ifgw"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def sample_rows(kinds: list[str], seed: int) -> pa.Table:
@@ -184,6 +188,10 @@ def test_every_column_of_every_dataset_says_what_it_means_in_the_file_itself(tmp
         assert set(stored.column_names) <= schema.columns.keys()
     assert set(WINDOW_SCHEMA.names) == SCHEMAS[WINDOWS_DATASET].columns.keys()
     assert set(EVENT_SCHEMA.names) == SCHEMAS[SPIKES_DATASET].columns.keys()
+    for dataset, schema in SCHEMA_OF.items():
+        assert set(schema.names) == SCHEMAS[dataset].columns.keys()
+    for column in ROLLING_COLUMNS:
+        assert SCHEMAS[ROLLING_DATASET].columns[column.name].text == column.description
 
 
 def test_a_reader_older_than_the_file_says_so_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,6 +219,25 @@ def test_files_of_the_first_version_are_still_read(tmp_path: Path) -> None:
     lake.put(f"manifests/raw/acceleration/{DAY}.json", json.dumps(about).encode())
     assert lake.read_table("raw/acceleration", [DAY]) == table
     assert lake.read_table("raw/acceleration", [DAY], columns=["samples"]) == table.select(["samples"])
+
+
+def test_archive_and_lake_are_compared_identity_by_identity_whatever_the_day_s_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from wearables_platform.batch import external_sort, messages
+
+    monkeypatch.setattr(external_sort, "MEMORY_BYTES", 2_000)
+    monkeypatch.setattr(external_sort, "PIECE_BYTES", 300)
+    made = documents(devices=4, messages=25)
+    wrong = [*made[:-2], made[5], {**made[0], "_id": "watch-999:0000000000001234:0"}]
+    with monkeypatch.context() as twice:
+        twice.setattr(messages, "each_identity_once", lambda tables: tables)
+        lake, _ = exported(tmp_path, wrong)
+    found = compare_days_with_archive(ListedArchive(made), lake, ACCELERATION, [DAY])
+    assert found.only_archive == ("watch-002:0000000000001234:24", "watch-003:0000000000001234:24")
+    assert found.only_lake == ("watch-999:0000000000001234:0",)
+    assert found.repeated == (made[5]["_id"],)
+    assert found.compared == 101
 
 
 class WaitingArchive(ListedArchive):
@@ -264,3 +291,17 @@ def test_the_lake_holds_parquet_and_text_and_nothing_pickled(tmp_path: Path) -> 
     exported(tmp_path, documents(devices=1, messages=2))
     for data in objects_of(tmp_path / "lake"):
         assert data[:4] == data[-4:] == b"PAR1" or json.loads(data)
+
+
+def test_nothing_in_the_platform_pickles() -> None:
+    # One recording of a pinned wheel is a pickle: it is read at the edge, for the demo, and never written.
+    read_at_the_edge = {"wearables_platform/edge/watch_recordings.py"}
+    pickles = re.compile(
+        r"\b(c?pickle|cloudpickle|joblib|to_pickle|read_pickle|PickledObject\w*)\b\W*[.(]|allow_pickle=True"
+    )
+    sources = [path for folder in ("wearables_platform", "stream") for path in (ROOT / folder).rglob("*.py")]
+    assert len(sources) > 100
+    found = {str(path.relative_to(ROOT)) for path in sources if pickles.search(path.read_text())}
+    assert found == read_at_the_edge
+    imports = re.compile(r"^\s*(import|from) (pickle|cloudpickle|joblib)\b", re.MULTILINE)
+    assert [path for path in sources if imports.search(path.read_text())] == []
