@@ -93,12 +93,19 @@ def _analyzed(recording: Recording, params: AnalysisParams, *, with_windows: boo
 
 
 def _print(found: list[dict[str, Any]]) -> None:
-    table = Table("group", *SHOWN.values(), "spikes", box=None)
+    table = Table("group", *SHOWN.values(), "spikes", "events", box=None)
     for each in found:
-        table.add_row(each["group"] or "-", *(_shown(each[name]) for name in SHOWN), str(len(each["spikes"])))
+        counts = (str(len(each[name])) for name in ("spikes", "events"))
+        table.add_row(each["group"] or "-", *(_shown(each[name]) for name in SHOWN), *counts)
     console = Console(highlight=False)
     console.print(table, soft_wrap=True)
     for each in found:
+        for event in each["events"]:
+            console.print(
+                f"{each['group'] or 'event'}: {event['kind']} from {event['start_s']:.0f} s to {event['end_s']:.0f} s, "
+                f"{event['extreme_value']:.4g} {event['extreme_unit']}",
+                markup=False,
+            )
         for reason, rows in each["skipped_by_reason"].items():
             console.print(f"{each['group'] or 'skipped'}: {rows} rows {reason}")
 

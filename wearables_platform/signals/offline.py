@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wearables_platform.signals.cleaning import CLIP_SHARE
+from wearables_platform.signals.device_rules import Readings, final_findings
 from wearables_platform.signals.downsample import Blocks, DownsamplePlan, downsample, plan
 from wearables_platform.signals.events import EventRows, SpikeParams, spike_events
 from wearables_platform.signals.motion import vector_magnitude_g
 from wearables_platform.signals.rates import measured_rate_hz
+from wearables_platform.signals.rule_kinds import RULE_KINDS
 from wearables_platform.signals.samples import SampleTable
 from wearables_platform.signals.segments import continuity_breaks
 from wearables_platform.signals.windows import WindowParams, WindowRows, compute_windows
@@ -31,6 +33,17 @@ class SpikeSummary:
     start_s: float
     peak_g: float
     duration_ms: float
+
+
+@dataclass(frozen=True)
+class RuleSummary:
+    """One event of a rule, its start counted from the recording's first sample; rules speak of whole UTC minutes."""
+
+    kind: str
+    start_s: float
+    end_s: float
+    extreme_value: float
+    extreme_unit: str
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,8 @@ class RecordingSummary:
     clipped : int
         Samples at the end of the sensor's range, at the rate they were recorded.
     spikes : tuple of SpikeSummary
+    events : tuple of RuleSummary
+        What the rules say of movement alone.
     windows : WindowRows or None
     """
 
@@ -70,12 +85,16 @@ class RecordingSummary:
     glitches: int
     clipped: int
     spikes: tuple[SpikeSummary, ...]
+    events: tuple[RuleSummary, ...] = ()
     windows: WindowRows | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, lists and dicts; what is not finite becomes None."""
-        plain = {name: _plain(value) for name, value in vars(self).items() if name not in ("spikes", "windows")}
+        plain = {
+            name: _plain(value) for name, value in vars(self).items() if name not in ("spikes", "events", "windows")
+        }
         plain["spikes"] = [vars(spike) for spike in self.spikes]
+        plain["events"] = [vars(event) for event in self.events]
         if self.windows is not None:
             plain["windows"] = _rows_to_dicts(self.windows)
         return plain
@@ -147,6 +166,7 @@ def analyze_recording(
         glitches=int(rows["glitches"].sum()),
         clipped=int((np.abs(accel).max(axis=1) >= CLIP_SHARE * params.range_g).sum()),
         spikes=_summaries(spike_events(table, params.spikes), int(stamps[0])),
+        events=_rule_summaries(rows, int(stamps[0])),
         windows=rows if with_windows else None,
     )
 
@@ -217,6 +237,20 @@ def _summaries(events: EventRows, origin_us: int) -> tuple[SpikeSummary, ...]:
     return tuple(
         SpikeSummary(float(start_us - origin_us) / 1e6, float(peak_g), float(duration_ms))
         for start_us, peak_g, duration_ms in columns
+    )
+
+
+def _rule_summaries(rows: WindowRows, origin_us: int) -> tuple[RuleSummary, ...]:
+    events = final_findings(rows, Readings.none(), 1).events
+    return tuple(
+        RuleSummary(
+            kind=RULE_KINDS[event["kind"]].name,
+            start_s=float(event["start_us"] - origin_us) / 1e6,
+            end_s=float(event["end_us"] - origin_us) / 1e6,
+            extreme_value=float(event["value"]),
+            extreme_unit=RULE_KINDS[event["kind"]].unit,
+        )
+        for event in np.sort(events, order=["start_us", "kind"])
     )
 
 
