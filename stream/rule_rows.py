@@ -11,10 +11,11 @@ import numpy.typing as npt
 from stream.partition import Harvest, Ruled
 from stream.rows import ANOMALIES, FINAL_REVISION, PROVISIONAL_REVISION, TableRows, stream_table
 from wearables_platform.clients.binary_copy import Column, Text
+from wearables_platform.clients.latest import LatestBatch
 from wearables_platform.domain.severity import rule_severity
 from wearables_platform.domain.time_policy import from_us
 from wearables_platform.signals.minutes import MINUTE_US
-from wearables_platform.signals.rolling import ROLLING_COLUMNS
+from wearables_platform.signals.rolling import LONG_S, ROLLING_COLUMNS
 from wearables_platform.signals.rule_kinds import RULE_KINDS
 from wearables_platform.signals.wear import QUARTER_US, WearState
 from wearables_platform.signals.windows import FEATURE_VERSION, window_start_us
@@ -23,6 +24,8 @@ _SQL_TYPES: Final = {"float64": "float8", "int32": "int4"}
 _STANDING: Final = {"feature_version": "text", "provisional": "bool", "revision": "int8", "origin": "text"}
 _NAMES: Final = [kind.name for kind in RULE_KINDS]
 _UNITS: Final = [kind.unit for kind in RULE_KINDS]
+
+_SHOWN: Final = ("enmo_mg", "mad_1s_mean_mg", "steps", "cadence_per_min", "coverage")
 
 ROLLING: Final = stream_table(
     "telemetry.rolling_features",
@@ -155,3 +158,30 @@ def late_minute_columns(harvests: Sequence[Harvest]) -> dict[str, list[Any]]:
         "starts": [from_us(minute * MINUTE_US) for _, minute in marks],
         "noticed": [from_us(log_us) for log_us in marks.values()],
     }
+
+
+def latest_of_rules(ruled: Ruled) -> list[LatestBatch]:
+    """Return the newest 60 s row and the newest quarter of wear of each device."""
+    rolling = ruled.findings.rolling[ruled.findings.rolling["span_s"] == LONG_S]
+    wear = ruled.findings.wear
+    batches = []
+    if len(rolling):
+        last = rolling[_last_of_each(rolling["device"], rolling["start_us"])]
+        fields = {f"rolling_{name}": np.ascontiguousarray(last[name]) for name in ("start_us", *_SHOWN)}
+        batches.append(_batch("rolling", ruled, last, last["start_us"].astype(np.int64), fields))
+    if len(wear):
+        last = wear[_last_of_each(wear["device"], wear["span"])]
+        start_us = last["span"].astype(np.int64) * QUARTER_US
+        states = [WearState(state).name.lower() for state in last["state"].tolist()]
+        batches.append(_batch("wear", ruled, last, start_us, {"wear_start_us": start_us, "wear": states}))
+    return batches
+
+
+def _last_of_each(device: npt.NDArray[Any], time: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    order = np.lexsort((time, device))
+    return np.asarray(order[np.append(np.diff(device[order]) != 0, True)])
+
+
+def _batch(group: str, ruled: Ruled, last: npt.NDArray[Any], at_us: npt.NDArray[np.int64], fields: Any) -> LatestBatch:
+    ids = [ruled.device_ids[device] for device in last["device"].tolist()]
+    return LatestBatch(group, ids, at_us, np.zeros(len(last), np.int64), fields)

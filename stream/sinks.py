@@ -195,6 +195,7 @@ def latest_writer(redis_url: str, clock_us: Callable[[], int]) -> Write:
 
     def write(items: list[Harvest]) -> None:
         batches = [batch for item in items for batch in item.latest]
+        batches += [batch for item in items if item.ruled for batch in rule_rows.latest_of_rules(item.ruled)]
         counters: dict[str, int] = {}
         for item in items:
             counters |= item.counters

@@ -13,6 +13,7 @@ from stream.partition import Harvest, PartitionRules
 from stream.rules import LiveRules
 from stream.state import read_records, write_record
 from wearables_platform.clients.kafka import Fetch
+from wearables_platform.clients.latest import newest_values, unpacked
 from wearables_platform.domain.channels import ACCELERATION, CHANNELS, VITALS, Channel
 from wearables_platform.signals.device_rules import DeviceRules, Readings, final_findings
 from wearables_platform.signals.rolling import ROLLING
@@ -177,3 +178,17 @@ def test_what_the_stream_says_is_what_batch_computes() -> None:
     over = np.concatenate([found.events[~found.events["open"]] for found in reading.findings])
     expected = whole.events[whole.events["end_us"] < until_us - 120 * S_US]
     assert set(map(bytes, expected)) <= set(map(bytes, over)) <= set(map(bytes, whole.events))
+
+
+def test_the_newest_rolling_row_and_wear_of_a_device_are_shown() -> None:
+    reading = Reading()
+    reading.read_as_logged(17)
+    shown = newest_values(
+        batch for one in reading.harvests if one.ruled is not None for batch in rule_rows.latest_of_rules(one.ruled)
+    )
+    rolling, wear = (unpacked(shown[group]["watch-1"]) for group in ("rolling", "wear"))
+    assert (
+        int(rolling["rolling_start_us"]) == START_US + 1_250 * S_US
+    )  # data end at 1,320: the last ten seconds are not over
+    assert float(rolling["rolling_coverage"]) == 1.0
+    assert (wear["wear"], int(wear["wear_start_us"])) == ("unknown", START_US)
