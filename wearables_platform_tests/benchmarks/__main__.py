@@ -50,7 +50,7 @@ MODULES = {
     "P19": "p19_recovery",
     "P20": "p20_kill",
 }
-WITHOUT_BROKER = ("p1_decode", "p9_state", "p10_downsampling", "p13_sql_sink", "p15_redis")
+WITHOUT_BROKER = ("p1_decode", "p9_state", "p10_downsampling", "p13_sql_sink", "p15_redis", "p18_parquet")
 # (rounds, seconds a round may take)
 PROFILES = {"quick": (2, 4.0), "bar": (5, 10.0), "full": (5, 60.0)}
 PROFILE_NOTE = "quick: two rounds of 4 s, to try; bar: five of 10 s, the default; full: five of 60 s"

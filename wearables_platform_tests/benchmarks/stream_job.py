@@ -188,10 +188,19 @@ def what_is_wrong(job: Job) -> str:
     try:
         if (found := positions(client)) != job.expected.outcomes:
             return f"the ledger has {found}, not {job.expected.outcomes}"
-        if (samples := final_samples(client)) != job.expected.samples:
-            return f"final rows hold {samples} samples, not {job.expected.samples}"
-        devices = range(0, job.shape.devices if job.expected.whole else 0, max(CHECKED_EVERY, job.shape.devices // 40))
-        different = [device for device in devices if not rows_equal_batch(client, job.shape, device)]
+    finally:
+        client.close()
+    return wrong_rows(job.settings, job.shape, job.expected)
+
+
+def wrong_rows(settings: Settings, shape: LogShape, expected: Expected) -> str:
+    """Check the final rows' samples, and the bits of some devices' rows against batch; say what differs."""
+    client = SqlClient(settings.require("sql_url"), "bench", pool_size=1)
+    try:
+        if (samples := final_samples(client)) != expected.samples:
+            return f"final rows hold {samples} samples, not {expected.samples}"
+        devices = range(0, shape.devices if expected.whole else 0, max(CHECKED_EVERY, shape.devices // 40))
+        different = [device for device in devices if not rows_equal_batch(client, shape, device)]
         return f"rows of {len(different)} of {len(devices)} devices differ from batch's" if different else ""
     finally:
         client.close()
