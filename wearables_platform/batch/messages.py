@@ -140,9 +140,13 @@ def bucket_count(messages: int, limit: int = MESSAGES_PER_FILE) -> int:
 def export_quarantine(archive: DocumentStore, lake: Lake) -> Manifest:
     """Write every quarantined message, with its bytes and its reason, into one partition of its own."""
     edition = lake.edition(QUARANTINE_DATASET, QUARANTINE_PARTITION)
-    tables = [_quarantined(batch) for batch in archive.stream_documents("quarantine", {}, batch=DOCUMENTS_PER_BATCH)]
-    table = pa.concat_tables([*tables, _QUARANTINE_SCHEMA.empty_table()]).sort_by("position").combine_chunks()
-    return lake.publish(edition, [table], time_columns=("append_time_us", "append_time_us"))
+    with external_sort(["position"]) as sort:
+        for batch in archive.stream_documents("quarantine", {}, batch=DOCUMENTS_PER_BATCH):
+            sort.add(_quarantined(batch))
+        with lake.writer(edition) as writer:
+            for table in sort.tables():
+                writer.write(table)
+            return writer.publish()
 
 
 def each_identity_once(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

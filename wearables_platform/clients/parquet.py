@@ -97,7 +97,8 @@ class ParquetFile:
         stored = self._schema.to_stored(group)
         if self._writer is None:
             described = stored.schema.with_metadata(self._schema.metadata(stored.schema))
-            self._writer = _writer(self._sink, described, _smaller_encoding(stored))
+            counts = _smaller_encoding(stored)
+            self._writer = _writer(self._sink, described, counts, split_floats=self._schema.split_floats)
         self._writer.write_table(stored, row_group_size=max(1, stored.num_rows))
         self.rows += stored.num_rows
 
@@ -215,8 +216,8 @@ def _smaller_encoding(stored: pa.Table) -> str:
     return min(COUNT_ENCODINGS, key=size)
 
 
-def _writer(sink: Any, schema: pa.Schema, counts: str) -> pq.ParquetWriter:
-    chosen = column_encodings(schema, counts)
+def _writer(sink: Any, schema: pa.Schema, counts: str, *, split_floats: bool = False) -> pq.ParquetWriter:
+    chosen = column_encodings(schema, counts, split_floats=split_floats)
     return pq.ParquetWriter(
         sink,
         schema,

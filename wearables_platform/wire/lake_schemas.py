@@ -57,6 +57,8 @@ class LakeSchema:
         From the table that code works with to the one that is written, and back.
     made_of
         Columns that exist in memory only, and the stored ones each is made of.
+    split_floats
+        Write floats as byte streams: smaller, but Spark's fast reader cannot read them.
     """
 
     dataset: str
@@ -66,6 +68,7 @@ class LakeSchema:
     to_stored: Callable[[pa.Table], pa.Table] = lambda table: table
     from_stored: Callable[[pa.Table], pa.Table] = lambda table: table
     made_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    split_floats: bool = False
 
     def stored_names(self, wanted: Sequence[str], present: Sequence[str]) -> list[str]:
         """Return which columns of a file to read for the wanted ones; an older file may not have all of them."""
@@ -243,6 +246,7 @@ SCHEMAS: Final = {
             lambda table: sample_columns.split_samples(_hex_to_bytes(table)),
             lambda table: _bytes_to_hex(sample_columns.restore_samples(table)),
             {"samples": ("encoding", *sample_columns.STORED)},
+            split_floats=True,
         ),
         LakeSchema(VITALS_DATASET, 2, _IDENTITY | _VITALS | _ARCHIVED, _MESSAGE_SPAN, _hex_to_bytes, _bytes_to_hex),
         LakeSchema(STATUS_DATASET, 2, _IDENTITY | _STATUS | _ARCHIVED, _MESSAGE_SPAN, _hex_to_bytes, _bytes_to_hex),
@@ -257,7 +261,7 @@ SCHEMAS: Final = {
         LakeSchema(RULES_DATASET, 1, _FEATURE_KEYS | _RULES, ("started_at", "started_at")),
         LakeSchema(WEAR_DATASET, 1, _FEATURE_KEYS | _WEAR, ("window_start", "window_start")),
         LakeSchema(ROLLING_DATASET, 1, _FEATURE_KEYS | _ROLLING, ("window_start", "window_start")),
-        LakeSchema(ZOOM_DATASET, 1, _ZOOM, ("cell_start_us", "cell_start_us")),
+        LakeSchema(ZOOM_DATASET, 1, _ZOOM, ("cell_start_us", "cell_start_us"), split_floats=True),
     )
 }
 
@@ -278,19 +282,22 @@ class Columns(NamedTuple):
     statistics: list[str]
 
 
-def column_encodings(schema: pa.Schema, counts: str = "DELTA_BINARY_PACKED") -> Columns:
+def column_encodings(schema: pa.Schema, counts: str = "DELTA_BINARY_PACKED", *, split_floats: bool = False) -> Columns:
     """Choose by type what the measurements in docs/lake.md favour; `counts` is the encoding of int16 leaves."""
     found = Columns([], {}, [])
     for each in schema:
         for path, kind in _leaves(each.name, each.type):
-            _choose(found, path, kind, counts)
+            _choose(found, path, kind, counts, split_floats=split_floats)
     return found
 
 
-def _choose(found: Columns, path: str, kind: pa.DataType, counts: str) -> None:
+def _choose(found: Columns, path: str, kind: pa.DataType, counts: str, *, split_floats: bool) -> None:
     whole = "." not in path
     if pa.types.is_floating(kind):
-        found.encoding[path] = "BYTE_STREAM_SPLIT"
+        if split_floats:
+            found.encoding[path] = "BYTE_STREAM_SPLIT"
+        else:
+            found.dictionary.append(path)
     elif pa.types.is_integer(kind) or pa.types.is_timestamp(kind):
         found.encoding[path] = counts if kind == pa.int16() else "DELTA_BINARY_PACKED"
     elif path in ("message_id", "position", "identity"):

@@ -194,6 +194,20 @@ def test_every_column_of_every_dataset_says_what_it_means_in_the_file_itself(tmp
         assert SCHEMAS[ROLLING_DATASET].columns[column.name].text == column.description
 
 
+def test_only_samples_and_levels_lie_in_encodings_that_not_every_reader_knows(tmp_path: Path) -> None:
+    lake = open_lake(tmp_path.as_uri())
+    numbers = np.random.default_rng(1).normal(size=50)
+    of_kind = {pa.string(): ["watch-1"] * 50, pa.float64(): numbers}
+    columns = [pa.array(of_kind.get(kind, range(50)), kind) for kind in WINDOW_SCHEMA.types]
+    table = pa.Table.from_arrays(columns, schema=WINDOW_SCHEMA)
+    edition = lake.edition(WINDOWS_DATASET, DAY)
+    (file,) = lake.publish(edition, [table], time_columns=("window_start", "window_start")).files
+    group = pq.read_metadata(io.BytesIO(lake.get(file.path))).row_group(0)
+    used = {encoding for i in range(group.num_columns) for encoding in group.column(i).encodings}
+    assert used <= {"PLAIN", "RLE", "RLE_DICTIONARY", "DELTA_BINARY_PACKED"}
+    assert lake.read_table(WINDOWS_DATASET, [DAY]) == table
+
+
 def test_a_reader_older_than_the_file_says_so_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 

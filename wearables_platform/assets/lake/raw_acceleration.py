@@ -5,6 +5,6 @@ from wearables_platform.domain.channels import ACCELERATION
 
 raw_acceleration = raw_asset(
     ACCELERATION,
-    "Every archived acceleration message of a UTC day, one row each, samples with their exact bytes; sorted by "
-    "device, boot, sequence. The manifest records how far the archive was read.",
+    "Every archived acceleration message of a UTC day, one row each, sorted by device and time; the "
+    "samples a column per axis that gives back their exact bytes. The manifest records how far the archive was read.",
 )

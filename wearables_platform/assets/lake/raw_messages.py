@@ -24,7 +24,7 @@ def raw_asset(channel: Channel, description: str) -> dg.AssetsDefinition:
         group_name="lake",
         kinds={"mongodb", "parquet"},
         owners=OWNERS,
-        code_version="1",
+        code_version="2",
         partitions_def=DAYS,
         backfill_policy=ONE_RUN,
         retry_policy=RETRIES,
