@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wearables_platform.signals.compiled import compiled, plain
+from wearables_platform.signals.motion import any_axis
 from wearables_platform.signals.segments import Segments
 
 MAD_TO_SIGMA = 1.4826
@@ -110,13 +111,10 @@ def hampel(
     cleaned = x.copy()
     if len(x) < 2 * k + 1:
         return cleaned, flagged
-    whole = Segments(np.zeros(len(x), dtype=np.int64), np.full(len(x), len(x) - 1, dtype=np.int64))
-    columns = x.reshape(len(x), -1)
-    marks, out = flagged.reshape(columns.shape), cleaned.reshape(columns.shape)
-    at = np.flatnonzero(_candidates(columns, whole, floor_g, k))
-    values, hit = _hampel_at(columns, at, whole, k, n, floor_g)
-    marks[at] = hit
-    out[at] = np.where(hit, values, columns[at])
+    whole = np.zeros(len(x), dtype=np.int64), np.full(len(x), len(x) - 1, dtype=np.int64)
+    columns = plain(x.reshape(len(x), -1), *whole, np.ones(len(x)))
+    out = cleaned.reshape(columns[0].shape), flagged.reshape(columns[0].shape)
+    _replace(columns, (1.0, k, 0), (floor_g, n * MAD_TO_SIGMA, 0.0, 0.0), out)
     return cleaned, flagged
 
 
@@ -150,115 +148,146 @@ def remove_glitches(
     0.4 s (25 Hz, jittered stamps). Segments shorter than the window, and rates below `MIN_RATE_HZ`, pass unfiltered.
     """
     params = params or GlitchParams()
-    cleaned, glitch = accel_g.copy(), np.zeros(len(accel_g), dtype=np.bool_)
+    cleaned, replaced = accel_g.copy(), np.zeros(accel_g.shape, dtype=np.bool_)
     rates = np.unique(rate_hz[np.flatnonzero(segments.first == np.arange(len(rate_hz)))])
-    rates = rates[rates >= MIN_RATE_HZ]
-    if not len(rates):
-        return cleaned, glitch
-    candidates = np.flatnonzero(_candidates(accel_g, segments, params.floor_g, params.neighbours(float(rates[-1]))))
-    for rate in rates:
-        k = params.neighbours(float(rate))
-        long_enough = segments.last[candidates] - segments.first[candidates] >= 2 * k
-        at = candidates[long_enough & (rate_hz[candidates] == rate)]
-        values, hit = _hampel_at(accel_g, at, segments, k, params.n, params.floor_g)
-        hit &= ~_is_movement(accel_g, at, hit, segments, params, float(rate))[:, None]
-        cleaned[at] = np.where(hit, values, accel_g[at])
-        glitch[at] = hit.any(axis=1)
-    return cleaned, glitch
-
-
-def _candidates(x: NDArray[np.float64], segments: Segments, floor_g: float, k: int) -> NDArray[np.bool_]:
-    """Mark samples that the identifier could flag: a cheap test that never misses one.
-
-    If the nearest half of the k neighbours on each side lies within the floor of a value, then so does more
-    than half of the window, and with it the median.
-    """
-    far = np.zeros(len(x), dtype=np.bool_)
-    _mark_far(plain(x, segments.first, segments.last), floor_g, (k + 1) // 2, far)
-    return far
+    samples = plain(accel_g, segments.first, segments.last, rate_hz)
+    levels = params.floor_g, params.n * MAD_TO_SIGMA, params.shoulder, params.rise
+    for rate in rates[rates >= MIN_RATE_HZ].tolist():
+        spans = rate, params.neighbours(rate), params.movement_samples(rate)
+        _replace(samples, spans, levels, (cleaned, replaced))
+    return cleaned, any_axis(replaced)
 
 
 @compiled
-def _mark_far(samples: Any, floor_g: float, reach: int, far: Any) -> None:
-    x, first, last = samples
+def _replace(samples: Any, spans: Any, levels: Any, out: Any) -> None:
+    """Replace, axis by axis, what lies too far from the median of 2 k + 1 samples and is no movement.
+
+    `width` is the samples of a movement; 0: nothing is one.
+    """
+    x, first, last, rate_hz = samples
+    at_rate_hz, k, width = spans
+    floor_g, sigmas, shoulder, rise = levels
+    cleaned, replaced = out
+    columns = x.shape[1]
+    hit, median = np.zeros(columns, np.bool_), np.zeros(columns)
+    ordered = np.empty(max(2 * k + 1, 4 * k + 1 if width else 1))
+    along = np.empty(2 * width + 1)
     for i in range(len(x)):
-        low, high = max(i - reach, first[i]), min(i + reach, last[i])  # a mirrored neighbour is one of these, too
-        for k in range(low, high + 1):
-            for axis in range(x.shape[1]):
-                if not abs(x[k, axis] - x[i, axis]) <= floor_g:
-                    far[i] = True
+        run = first[i], last[i]
+        if rate_hz[i] != at_rate_hz or run[1] - run[0] < 2 * k or _near_ones_agree(x, i, run, (k + 1) // 2, floor_g):
+            continue
+        if not _deviates(x, i, run, (k, floor_g, sigmas), ordered, (hit, median)):
+            continue
+        if width and _is_movement(x, i, run, (k, width), (shoulder, rise), ordered, along):
+            continue
+        for axis in range(columns):
+            if hit[axis]:
+                cleaned[i, axis], replaced[i, axis] = median[axis], True
 
 
-def _reflect(index: NDArray[np.int64], first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Fold positions outside a segment back into it, as a mirror at its first and last sample."""
-    folded = np.where(index < first, 2 * first - index, index)
-    folded = np.where(folded > last, 2 * last - folded, folded)
-    return np.clip(folded, first, last)
+@compiled
+def _near_ones_agree(x: Any, i: int, run: Any, reach: int, floor_g: float) -> bool:
+    """Tell at little cost that more than half of a sample's window, and with it the median, is within the floor."""
+    apart = False
+    for at in range(max(i - reach, run[0]), min(i + reach, run[1]) + 1):  # a mirrored neighbour is one of these, too
+        for axis in range(x.shape[1]):
+            if not abs(x[at, axis] - x[i, axis]) <= floor_g:
+                apart = True
+    return not apart
 
 
-def _windows(at: NDArray[np.intp], segments: Segments, half: int) -> NDArray[np.int64]:
-    index = at[:, None] + np.arange(-half, half + 1)
-    return _reflect(index, segments.first[at][:, None], segments.last[at][:, None])
+@compiled
+def _deviates(x: Any, i: int, run: Any, limits: Any, ordered: Any, out: Any) -> bool:
+    """Find the axes that lie too far from their medians, and these; returns whether there is any."""
+    k, floor_g, sigmas = limits
+    hit, median = out
+    any_hit = False
+    for axis in range(x.shape[1]):
+        hit[axis] = False
+        if _is_far(x, axis, i, run, k, floor_g):
+            _put_in_order(x, axis, i, run, k, ordered)
+            median[axis] = ordered[k]
+            hit[axis] = abs(x[i, axis] - median[axis]) > max(sigmas * _spread(ordered, k), floor_g)
+            any_hit = any_hit or hit[axis]
+    return any_hit
 
 
-def _median_middle(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the middle value along axis 1 of an odd number of values: exact, whatever the layout."""
-    middle = values.shape[1] // 2
-    return np.asarray(np.partition(values, middle, axis=1)[:, middle])
+@compiled
+def _is_far(x: Any, axis: int, i: int, run: Any, k: int, floor_g: float) -> bool:
+    """Tell whether the median of the 2 k + 1 samples differs by more than the floor: more than half lie on one side."""
+    here, above, below = x[i, axis], 0, 0
+    for offset in range(-k, k + 1):
+        difference = x[_mirrored(i + offset, run), axis] - here
+        above += difference > floor_g
+        below += difference < -floor_g
+    return bool(above > k or below > k)
 
 
-def _hampel_at(
-    x: NDArray[np.float64], at: NDArray[np.intp], segments: Segments, k: int, n: float, floor_g: float
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the medians around the positions `at`, and which values lie too far from them."""
-    window = x[_windows(at, segments, k)]
-    median = _median_middle(window)
-    spread = _median_middle(np.abs(window - median[:, None]))
-    limit = np.maximum(n * MAD_TO_SIGMA * spread, floor_g)
-    return median, np.abs(x[at] - median) > limit
+@compiled
+def _mirrored(at: int, run: Any) -> int:
+    """Fold a position outside a segment back into it, as a mirror at its first and last sample."""
+    first, last = run
+    if at < first:
+        at = 2 * first - at
+    if at > last:
+        at = 2 * last - at
+    return int(max(at, first))
 
 
-def _is_movement(
-    x: NDArray[np.float64],
-    at: NDArray[np.intp],
-    hit: NDArray[np.bool_],
-    segments: Segments,
-    params: GlitchParams,
-    rate_hz: float,
-) -> NDArray[np.bool_]:
-    """Tell which deviating samples belong to a deviation wide and gradual enough for a movement.
+@compiled
+def _put_in_order(x: Any, axis: int, i: int, run: Any, half: int, ordered: Any) -> None:
+    """Put the values up to `half` samples away into ascending order."""
+    for number in range(2 * half + 1):
+        value = x[_mirrored(i + number - half, run), axis]
+        place = number
+        while place > 0 and ordered[place - 1] > value:
+            ordered[place] = ordered[place - 1]
+            place -= 1
+        ordered[place] = value
+
+
+@compiled
+def _spread(ordered: Any, k: int) -> float:
+    """Return the median distance of 2 k + 1 ascending values from the middle one: k of them lie nearer, or as near."""
+    low, high, distance = k - 1, k + 1, 0.0
+    for _ in range(k):
+        below = ordered[k] - ordered[low] if low >= 0 else np.inf
+        above = ordered[high] - ordered[k] if high <= 2 * k else np.inf
+        if below <= above:
+            distance, low = below, low - 1
+        else:
+            distance, high = above, high + 1
+    return distance
+
+
+@compiled
+def _is_movement(x: Any, i: int, run: Any, spans: Any, shares: Any, ordered: Any, along: Any) -> bool:
+    """Tell whether a deviating sample belongs to a deviation wide and gradual enough for a movement.
 
     The width is measured along the direction of the deviation from a calm baseline (a median over twice
-    the window, which a movement of `movement_ms` cannot reach), so that noise on a quiet axis has no say.
+    the window, which a movement of `width` samples cannot reach), so that noise on a quiet axis has no say.
     """
-    movement = np.zeros(len(at), dtype=np.bool_)
-    chosen = np.flatnonzero(hit.any(axis=1))
-    centre = at[chosen]
-    width, half = params.movement_samples(rate_hz), 2 * params.neighbours(rate_hz)
-    baseline = _median_middle(x[_windows(centre, segments, half)])
-    along = _deviation_along(x, centre, baseline, segments, width)
-    top = along[:, 1:-1].max(axis=1)
-    length = _run_through_centre(along >= params.shoulder * top[:, None])
-    second = np.sort(along[:, 1:-1], axis=1)[:, -2]
-    movement[chosen] = (length >= width) & (second >= params.rise * top)
-    return movement
-
-
-def _deviation_along(
-    x: NDArray[np.float64], centre: NDArray[np.intp], baseline: NDArray[np.float64], segments: Segments, width: int
-) -> NDArray[np.float64]:
-    """Return deviations from the baseline, along the centre's own, of 2 width + 1 samples; outside: -inf."""
-    raw = centre[:, None] + np.arange(-width, width + 1)
-    first, last = segments.first[centre][:, None], segments.last[centre][:, None]
-    deviation = x[np.clip(raw, first, last)] - baseline[:, None]
-    direction = deviation[:, width]
-    along = sum(deviation[:, :, axis] * direction[:, axis, None] for axis in range(x.shape[1]))
-    return np.where((raw < first) | (raw > last), -np.inf, along)
-
-
-def _run_through_centre(inside: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return how many samples in a row, with the centre one, are inside; 0 where the centre is not."""
-    centre = inside.shape[1] // 2
-    right = np.logical_and.accumulate(inside[:, centre:], axis=1).sum(axis=1)
-    left = np.logical_and.accumulate(inside[:, centre::-1], axis=1).sum(axis=1)
-    return np.asarray(np.where(inside[:, centre], left + right - 1, 0))
+    (first, last), (k, width), (shoulder, rise) = run, spans, shares
+    along[:] = 0.0
+    for axis in range(x.shape[1]):
+        _put_in_order(x, axis, i, run, 2 * k, ordered)
+        baseline = ordered[2 * k]
+        direction = x[i, axis] - baseline
+        for number in range(2 * width + 1):
+            at = min(max(i + number - width, first), last)
+            along[number] += (x[at, axis] - baseline) * direction
+    top, second = -np.inf, -np.inf
+    for number in range(2 * width + 1):
+        if not first <= i + number - width <= last:
+            along[number] = -np.inf
+        elif 0 < number < 2 * width:
+            second = max(second, min(top, along[number]))
+            top = max(top, along[number])
+    if second < rise * top or along[width] < shoulder * top:
+        return False
+    length, left, right = 1, width - 1, width + 1
+    while left >= 0 and along[left] >= shoulder * top:
+        left, length = left - 1, length + 1
+    while right <= 2 * width and along[right] >= shoulder * top:
+        right, length = right + 1, length + 1
+    return bool(length >= width)

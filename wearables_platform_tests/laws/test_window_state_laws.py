@@ -207,7 +207,7 @@ def test_samples_are_looked_at_little_more_than_once(fleet: list[list[bytes]], m
 
 def test_kernels_are_compiled_once_and_for_all(fleet: list[list[bytes]]) -> None:
     kernels = (
-        walk._walk, steps._count_steps, events._describe, glitches._mark_far, samples._expand, samples._copy_runs,
+        walk._walk, steps._count_steps, events._describe, glitches._replace, samples._expand, samples._copy_runs,
         windows._admit,
     )  # fmt: skip
     compile_kernels()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from wearables_platform.signals.glitches import GlitchParams, hampel, remove_glitches
 from wearables_platform.signals.samples import SampleTable
 from wearables_platform.signals.segments import continuity_breaks, segments_from_breaks
+from wearables_platform_tests.reference_glitches import glitches_removed
 from wearables_platform_tests.simulated_motion import at_rest
 
 Floats = NDArray[np.float64]
@@ -49,6 +50,32 @@ def test_the_fast_identifier_equals_its_definition(x: Floats, k: int, floor_g: f
     expected, expected_flags = plain_hampel(x, k, 3.0, floor_g)
     assert flagged.tolist() == expected_flags.tolist()
     assert cleaned.tolist() == expected.tolist()
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    scale_g=st.sampled_from([0.1, 0.8, 3.0]),
+    grain_g=st.sampled_from([0.0, 0.125]),
+    wander=st.booleans(),
+    params=st.sampled_from([GlitchParams(), GlitchParams(k=5, floor_g=0.05, movement_ms=60.0)]),
+)
+@settings(max_examples=60)
+def test_restless_samples_are_cleaned_exactly_as_described(
+    seed: int, scale_g: float, grain_g: float, wander: bool, params: GlitchParams
+) -> None:
+    rng = np.random.default_rng(seed)
+    size = int(rng.integers(1, 600))
+    breaks = rng.random(size) < rng.choice([0.0, 0.01, 0.15])
+    breaks[0] = True
+    segments = segments_from_breaks(breaks)
+    rate_hz = rng.choice([10.0, 25.0, 50.0, 100.0, 104.3, 405.0], size)[segments.first]
+    accel_g = rng.normal(0, scale_g, (size, 3))
+    accel_g = accel_g.cumsum(axis=0) if wander else accel_g
+    accel_g = np.round(accel_g / grain_g) * grain_g if grain_g else accel_g  # equal values, and no deviation at all
+    cleaned, glitch = remove_glitches(accel_g, rate_hz, segments, params)
+    expected, expected_glitch = glitches_removed(accel_g, rate_hz, segments, params)
+    assert np.array_equal(cleaned, expected)  # of 0.0 and -0.0, which are equal, either may be the median
+    assert glitch.tolist() == expected_glitch.tolist()
 
 
 @pytest.mark.parametrize("width", [1, 2])
