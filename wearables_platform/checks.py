@@ -60,6 +60,23 @@ def every_message_has_a_reason(mongo: MongoResource, lake: LakeResource) -> dg.A
     )
 
 
+@dg.asset_check(
+    asset="acceleration_zoom",
+    blocking=True,
+    partitions_def=DAYS,
+    description="Every level of a device counts the same samples, no more than were sent, of the raw partition now.",
+)
+def levels_count_the_same_samples(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
+    """Add up the cells of every level and compare."""
+    from wearables_platform.batch.zoom import faults_of_levels
+
+    found = [faults_of_levels(lake.open(), day) for day in context.partition_keys]
+    faults = [fault for _, of_day in found for fault in of_day]
+    return dg.AssetCheckResult(
+        passed=not faults, metadata={"samples": sum(n for n, _ in found), "faults": faults[:MAX_EXAMPLES]}
+    )
+
+
 def _range_check(quantity: str, column: str, out_of_range: str) -> dg.AssetChecksDefinition:
     low, high = (
         getattr(QUANTITY_BY_NAME[{"heart_rate": "heart_rate", "steps": "step_rate"}[quantity]], end)
@@ -147,6 +164,7 @@ def days_add_up_to_readings(context: dg.AssetCheckExecutionContext, sql: SqlReso
 CHECKS = [
     *(_conservation_check(CHANNEL_BY_NAME[name]) for name in ("acceleration", "vitals", "status")),
     every_message_has_a_reason,
+    levels_count_the_same_samples,
     _range_check("heart_rate", "time", "bpm < %(low)s OR bpm > %(high)s"),
     _range_check(
         "steps",

@@ -6,6 +6,7 @@ cells in the next day's hours but in this day's partition. Cells of neighbouring
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final
@@ -42,6 +43,43 @@ def build_zoom(lake: Lake, day: str) -> Manifest | None:
         with lake.writer(edition) as writer:
             _write(writer, sort.tables(), finest)
             return writer.publish({"raw": content_of(raw)}, {"zoom": ZOOM_VERSION})
+
+
+def faults_of_levels(lake: Lake, day: str) -> tuple[int, list[str]]:
+    """Return how many samples a day's raw partition has, and what is wrong with its levels, a line each."""
+    raw, zoom = lake.manifest(ACCELERATION_DATASET, day), lake.manifest(ZOOM_DATASET, day)
+    if raw is None:
+        return 0, []
+    if zoom is None or zoom.cut["raw"] != content_of(raw):
+        return 0, [f"{day}: the levels are not those of the raw partition"]
+    sent: Counter[str] = Counter()
+    for rows in lake.scan(
+        ACCELERATION_DATASET, [day], columns=["device_id", "start_time_us", "end_time_us", "rate_hz"]
+    ):
+        span_us = pc.subtract(rows.column("end_time_us"), rows.column("start_time_us"))
+        count = pc.round(pc.divide(pc.multiply(span_us, rows.column("rate_hz")), 1e6))
+        _add_up(sent, rows.column("device_id"), count)
+    shown: dict[int | None, Counter[str]] = {}
+    for file in zoom.files:
+        for cells in lake.scan_file(file, columns=["device_id", "n"]):
+            _add_up(shown.setdefault(file.width_us, Counter()), cells.column("device_id"), cells.column("n"))
+    widest = shown.get(WIDTHS_US[-1], Counter())
+    # Samples that are not finite are in no cell, and whole messages may be of such: fewer is no fault, more is.
+    faults = [
+        f"{day}: {device} sent {sent[device]} samples, its levels hold {n}"
+        for device, n in widest.items()
+        if n > sent[device]
+    ]
+    for width_us, counts in shown.items():
+        wrong = [device for device, n in counts.items() if n != widest[device]]
+        faults += [f"{day}: {device} has another number of samples at {width_us} us" for device in wrong]
+    return sent.total(), sorted(faults)
+
+
+def _add_up(totals: Counter[str], devices: pa.ChunkedArray, counts: pa.ChunkedArray) -> None:
+    found = pa.table({"device": devices, "count": counts}).group_by("device").aggregate([("count", "sum")])
+    for device, count in zip(found.column("device").to_pylist(), found.column("count_sum").to_pylist(), strict=True):
+        totals[device] += int(count)
 
 
 def content_of(raw: Manifest) -> list[str]:

@@ -11,11 +11,12 @@ import pytest
 
 from wearables_platform.batch.messages import export_days
 from wearables_platform.batch.waveform import Waveform, waveform
-from wearables_platform.batch.zoom import build_zoom
+from wearables_platform.batch.zoom import build_zoom, faults_of_levels
 from wearables_platform.clients.lake import Lake
 from wearables_platform.clients.lake_files import FileObjects
 from wearables_platform.domain.channels import ACCELERATION
 from wearables_platform.wire.codec import encode_samples_float32
+from wearables_platform.wire.lake_schemas import ZOOM_DATASET
 from wearables_platform_tests.lake_rig import DAY, DAY_US, ListedArchive, document
 
 SECOND_US = 1_000_000
@@ -136,6 +137,24 @@ def test_levels_built_again_are_the_same_bytes_and_row_groups_do_not_matter(tmp_
     build_zoom(small, DAY)
     assert small.read_table("zoom/acceleration", [DAY]) == lake.read_table("zoom/acceleration", [DAY])
     assert build_zoom(lake, "2026-03-30") is None
+
+
+def test_levels_that_are_old_or_do_not_add_up_are_named(tmp_path: Path) -> None:
+    made = messages("slow", recording(70, 100.0), 100.0, SECOND_US) + messages("fast", recording(2, 8_000.0), 8_000.0)
+    lake = lake_of(tmp_path, made)
+    assert faults_of_levels(lake, DAY) == (7_000 + 16_000, [])
+    assert faults_of_levels(lake, "2026-03-30") == (0, [])
+    edition = lake.edition(ZOOM_DATASET, DAY)
+    assert edition.manifest is not None
+    tables = {file.width_us: lake.read_file(file) for file in edition.manifest.files}
+    with lake.writer(edition) as writer:
+        for width_us, table in tables.items():
+            writer.begin_file(width_us=width_us)
+            writer.write(table.slice(1) if width_us == SECOND_US else table)  # "fast" comes first
+        writer.publish(edition.manifest.cut, edition.manifest.versions)
+    assert faults_of_levels(lake, DAY)[1] == [f"{DAY}: fast has another number of samples at 1000000 us"]
+    export_days(ListedArchive(made[:-1]), lake, ACCELERATION, [DAY])
+    assert faults_of_levels(lake, DAY)[1] == [f"{DAY}: the levels are not those of the raw partition"]
 
 
 @pytest.mark.parametrize(("span", "points"), [((5, 5), 10), ((5, 4), 10), ((0, 1), 0), ((0, 1), 100_001)])
