@@ -27,9 +27,10 @@ OUTCOMES: Final = ("stored", "duplicate", "quarantined", "dead_lettered")
 # Where nothing more can be read, the wall clock may stand in for the log's, this much later: a broker's clock that is
 # behind ours by less cannot make us give up on what it would still have dated in time.
 END_OF_LOG_MARGIN_US: Final = 2_000_000
-# So many messages are worth a flush on their own: catching up, rows leave often enough to bound memory. Each flush
-# computes again what it needs of the seconds before, so small flushes of many devices would be dear.
+# So many messages are worth a flush on their own: catching up, rows leave often enough to bound memory.
 FLUSH_MESSAGES: Final = 100_000
+# Who is further behind catches up: then small steps would be dear, and nobody waits for this one's rows.
+LIVE_US: Final = 5_000_000
 
 
 class Scoring(Protocol):
@@ -84,10 +85,15 @@ class Harvest:
 
 @dataclass(frozen=True)
 class PartitionRules:
-    """What a partition is run with."""
+    """What a partition is run with.
+
+    Live, windows are looked at every `step_us` of wall time, so that rows leave, and samples are forgotten, soon after
+    they are due; whatever else is for the database leaves with rows, or after `flush_us`.
+    """
 
     hold_us: int = 2_000_000
     idle_us: int = 5_000_000
+    step_us: int = 250_000
     flush_us: int = 1_000_000
     max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES
 
@@ -99,7 +105,7 @@ class Partition:
         self.state, self.rules, self.scoring = state, rules, scoring
         self.channel = CHANNEL_BY_TOPIC[state.topic]
         self._since_flush = 0
-        self._flushed_us = 0
+        self._flushed_us = self._stepped_us = 0
 
     def take(self, fetch: Fetch, now_us: int) -> Harvest:
         """Take the next fetch; `now_us` decides only when rows leave, never what is in them."""
@@ -143,7 +149,7 @@ class Partition:
 
     def flush(self, now_us: int) -> Harvest:
         """Hand out everything that may leave now."""
-        self._flushed_us = 0
+        self._flushed_us = self._stepped_us = 0
         return self._harvest(max(now_us, self.rules.flush_us), (), [], 0)
 
     def _let_go(self, log_us: int) -> Ordered:
@@ -190,10 +196,13 @@ class Partition:
     ) -> Harvest:
         state = self.state
         base = Harvest(state.topic, state.partition, state.topic_id, dead_letters, latest)
-        if self._since_flush < FLUSH_MESSAGES and now_us - self._flushed_us < self.rules.flush_us:
+        if not self._is_step(now_us):
+            return replace(base, newest_append_us=newest_append_us)
+        self._stepped_us = now_us
+        rows = [self._scored(derived) for derived in self._derived(max(log_us, state.log_us))]
+        if not rows and not self._is_flush(now_us):
             return replace(base, newest_append_us=newest_append_us)
         self._since_flush, self._flushed_us = 0, now_us
-        rows = [self._scored(derived) for derived in self._derived(max(log_us, state.log_us))]
         pending, state.pending = state.pending, Pending()
         return replace(
             base,
@@ -207,6 +216,13 @@ class Partition:
             counters={f"{state.topic}/{state.partition}/{name}": count for name, count in state.counters.items()},
             newest_append_us=newest_append_us,
         )
+
+    def _is_step(self, now_us: int) -> bool:
+        live = now_us - self.state.log_us < LIVE_US
+        return self._is_flush(now_us) or (live and now_us - self._stepped_us >= self.rules.step_us)
+
+    def _is_flush(self, now_us: int) -> bool:
+        return self._since_flush >= FLUSH_MESSAGES or now_us - self._flushed_us >= self.rules.flush_us
 
     def _derived(self, log_us: int) -> list[Derived]:
         if self.channel is not ACCELERATION:
