@@ -14,7 +14,7 @@ from wearables_platform.signals.rolling import ROLLING, Rolling
 from wearables_platform.signals.rules import MinuteRules
 from wearables_platform.signals.runs import EVENT, HOUR_US, Events
 from wearables_platform.signals.silence import Silence
-from wearables_platform.signals.spans import NO_SPAN, Ints, OpenSpans, Table, by_key
+from wearables_platform.signals.spans import Ints, OpenSpans, Table, as_bytes, by_key
 from wearables_platform.signals.wear import WEAR, WearRule
 from wearables_platform.signals.windows import WindowRows
 
@@ -78,7 +78,7 @@ class Findings:
 
 @dataclass
 class DeviceRules:
-    """Every rule's memory, indexed by device: at most about a kilobyte each, however long it runs."""
+    """Every rule's memory, indexed by device: about 700 bytes each, however long it runs."""
 
     motion: OpenSpans = field(default_factory=lambda: OpenSpans(MOTION))
     join: MinuteJoin = field(default_factory=MinuteJoin)
@@ -121,7 +121,7 @@ class DeviceRules:
         """Return the whole memory: per device rows of bytes, and tables of any number of rows per device."""
         columns = {name: as_bytes(getattr(part, of)) for name, (part, of) in self._arrays().items()}
         for name, (part, of) in self._tables().items():
-            columns |= {f"{name}.device": getattr(part, of)["device"], f"{name}.rows": as_bytes(getattr(part, of))}
+            columns |= _keyed(name, getattr(part, of))
         return columns
 
     def rows_of(self, devices: Ints) -> dict[str, NDArray[Any]]:
@@ -133,7 +133,7 @@ class DeviceRules:
             table = getattr(part, of)
             mine = np.flatnonzero(place[table["device"]] >= 0)
             table = table[mine[np.argsort(place[table["device"][mine]], kind="stable")]]
-            columns |= {f"{name}.device": table["device"], f"{name}.rows": as_bytes(table)}
+            columns |= _keyed(name, table)
         return columns
 
     def changed(self) -> Ints:
@@ -149,7 +149,8 @@ class DeviceRules:
         for name, (part, of) in self._arrays().items():
             setattr(part, of, from_bytes(columns[name], getattr(part, of)))
         for name, (part, of) in self._tables().items():
-            setattr(part, of, from_bytes(columns[f"{name}.rows"], getattr(part, of)))
+            named = np.hstack((as_bytes(columns[f"{name}.device"]), columns[f"{name}.rows"]))
+            setattr(part, of, from_bytes(named, getattr(part, of)))
         self.touched = np.zeros(len(columns["heard"]), bool)
 
     def _arrays(self) -> dict[str, tuple[Any, str]]:
@@ -158,10 +159,10 @@ class DeviceRules:
             "heart_front": (self.join, "heart_front"),
             "done": (self.join, "done"),
             "memory": (self.minutes, "memory"),
-            "runs": (self.minutes, "runs"),
             "quarter": (self.wear.open, "table"),
-            "wear_runs": (self.wear, "runs"),
             "ten": (self.rolling.open, "table"),
+            "quarters": (self.wear.kept, "table"),
+            "tens": (self.rolling.kept, "table"),
             "heard": (self.silence, "heard"),
         }
 
@@ -169,19 +170,22 @@ class DeviceRules:
         return {
             "motion_waiting": (self.join, "motion"),
             "heart_waiting": (self.join, "heart"),
-            "quarters": (self.wear, "kept"),
-            "tens": (self.rolling, "kept"),
+            "runs": (self.minutes.runs, "table"),
+            "wear_runs": (self.wear.runs, "table"),
         }
 
 
-def as_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return (N, bytes) of an array of N rows; what a row means is known to whoever reads it back."""
-    width = array.dtype.itemsize * int(np.prod(array.shape[1:], dtype=np.int64))
-    return np.ascontiguousarray(array).view(np.uint8).reshape(len(array), width)
+def _keyed(name: str, table: Table) -> dict[str, NDArray[Any]]:
+    """Return a table as two columns: whose each row is, and what follows that in the row."""
+    return {f"{name}.device": table["device"].copy(), f"{name}.rows": as_bytes(table)[:, table["device"].itemsize :]}
 
 
 def from_bytes(raw: NDArray[np.uint8], like: NDArray[Any]) -> NDArray[Any]:
     """Return the array that `as_bytes` was given; `like` has its type and the shape of its rows."""
+    width = like.dtype.itemsize * int(np.prod(like.shape[1:], dtype=np.int64))
+    if raw.shape[1] != width:
+        msg = f"rows of {raw.shape[1]} bytes where {width} are expected"
+        raise ValueError(msg)
     return np.ascontiguousarray(raw).reshape(-1).view(like.dtype).reshape(len(raw), *like.shape[1:]).copy()
 
 
@@ -193,9 +197,8 @@ def final_findings(rows: WindowRows, readings: Readings, devices: int) -> Findin
     parts = DeviceRules()
     parts.grow(devices)
     over = parts.motion.add(rows.device, rows.start_us // MINUTE_US, motion_columns(rows))
-    left = parts.motion.table[parts.motion.table["span"] != NO_SPAN]
     heart = heart_minutes(readings.device, readings.time_us, readings.bpm)
-    minutes = joined(by_key(np.concatenate((over, left))), heart)
+    minutes = joined(by_key(np.concatenate((over, parts.motion.left()))), heart)
     events = [parts.minutes.step(minutes), parts.minutes.finish()]
     (wear, worn), (rest, worn_last) = parts.wear.step(rows), parts.wear.finish()
     rolling = np.concatenate((parts.rolling.step(rows), parts.rolling.finish()))

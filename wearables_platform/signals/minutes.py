@@ -27,14 +27,14 @@ PLAUSIBLE_BPM: Final = (30.0, 220.0)
 
 MOTION: Final = SpanLayout(
     {
-        "seconds": np.int16,
-        "stuck": np.int16,
-        "unbroken": np.int16,
+        "seconds": np.uint8,
+        "stuck": np.uint8,
+        "unbroken": np.uint8,
         "steps": np.int16,
         "samples": np.int32,
-        "expected": np.float64,
-        "enmo_mg": np.float64,
-        "mad_mg": np.float64,
+        "expected": np.float32,  # whole numbers below 2**24 as a rule, so exact
+        "enmo_mg": np.float32,
+        "mad_mg": np.float32,
     }
 )
 
@@ -42,9 +42,9 @@ HEART: Final = np.dtype(
     [
         ("device", np.int32),
         ("span", np.int32),
-        ("readings", np.int32),
+        ("readings", np.uint16),
         ("milli_bpm", np.int64),
-        ("bad", np.int32),
+        ("bad", np.uint16),
         ("low", np.float32),
         ("high", np.float32),
     ]

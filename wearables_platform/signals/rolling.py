@@ -1,7 +1,8 @@
 """Rolling rows: 10 s side by side and 60 s moved by 10 s, combined from one-second rows.
 
-A 10 s row sums its one-second rows in their order, a 60 s row its six 10 s parts in theirs, and only once the span is
-over: the same bits however the one-second rows are cut.
+A 10 s part sums its one-second rows in their order and is then rounded to single precision, in which five of them are
+kept; rows are combined from parts in their order, and only once the span is over: the same bits however the one-second
+rows are cut.
 """
 
 from __future__ import annotations
@@ -13,30 +14,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wearables_platform.signals.features import FeatureColumn
-from wearables_platform.signals.spans import NO_SPAN, Ints, OpenSpans, SpanLayout, Table, by_key, moving
-from wearables_platform.signals.windows import WINDOW_US, WindowRows
+from wearables_platform.signals.spans import Ints, OpenSpans, Ring, SpanLayout, Table, by_key, moving
+from wearables_platform.signals.windows import WindowRows
 
 TEN_S_US: Final = 10_000_000
 SHORT_S: Final = 10
 LONG_S: Final = 60
 PARTS: Final = LONG_S // SHORT_S
 _P95: Final = 0.95
+TOP: Final = 4
+"""Of so many of a minute's seconds the greatest ENMO are needed for the 95th percentile."""
 
 TEN: Final = SpanLayout(
     {
-        "seconds": np.int16,
+        "seconds": np.int8,
         "samples": np.int32,
         "steps": np.int16,
-        "coverage": np.float64,
+        "coverage": np.float32,
         "vm": np.float64,
         "vm_squares": np.float64,
-        "enmo": np.float64,
-        "mad": np.float64,
+        "enmo": np.float32,
+        "mad": np.float32,
     },
     lows=["vm_min"],
     highs=["vm_max"],
-    each={"enmo_1s": SHORT_S},
+    tops={"enmo_1s": TOP},
 )
+"""10 s in the making; sums of squares need double precision."""
+
+PART: Final = np.dtype(
+    [
+        ("device", np.int32),
+        ("span", np.int32),
+        ("seconds", np.int8),
+        ("samples", np.int32),
+        ("steps", np.int16),
+        ("coverage", np.float32),
+        ("vm", np.float32),  # mean, and squares around it
+        ("vm_squares", np.float32),
+        ("enmo", np.float32),
+        ("mad", np.float32),
+        ("vm_min", np.float32),
+        ("vm_max", np.float32),
+        ("enmo_1s", np.float32, (TOP,)),
+    ]
+)
+"""10 s that are over, as rows are combined from them: in single precision, six of them are kept per device."""
 
 ROLLING_COLUMNS: Final = (
     FeatureColumn("seconds", "s", "int32", "one-second rows with samples in the span"),
@@ -72,16 +95,17 @@ class Rolling:
     ----------
     open : OpenSpans
         The 10 s each device is in.
-    kept : structured array of `TEN`
-        At most the last five of each device that are over.
+    kept : Ring of `PART`
+        The last five of each device that are over.
     """
 
     open: OpenSpans = field(default_factory=lambda: OpenSpans(TEN))
-    kept: Table = field(default_factory=lambda: TEN.empty(0))
+    kept: Ring = field(default_factory=lambda: Ring(PART, PARTS - 1))
 
     def grow(self, devices: int) -> None:
         """Make room for new devices."""
         self.open.grow(devices)
+        self.kept.grow(devices)
 
     def step(self, rows: WindowRows) -> Table:
         """Take one-second rows, sorted by (device, time); returns the rows of spans that are over.
@@ -96,18 +120,19 @@ class Rolling:
     def finish(self) -> Table:
         """Return the rows of all spans that hold something, as if nothing more came."""
         returned = self.open.table["span"].astype(np.int64)
-        over = self.open.table[returned != NO_SPAN]
+        over = self.open.left()
         return self._rows(over, np.full(len(returned), 2**31, np.int64), returned)
 
     def _rows(self, over: Table, front: Ints, returned: Ints) -> Table:
         if not len(over):
             return np.zeros(0, ROLLING)
-        kept = by_key(np.concatenate((self.kept, over)))
-        windows, place, there = moving(kept, front, returned, PARTS)
-        self.kept = kept[kept["span"] >= front[kept["device"]] - (PARTS - 1)]
-        short = _combined(over[["device", "span"]], SHORT_S, over[:, None], np.ones((len(over), 1), bool))
+        device, parts = np.unique(over["device"]).astype(np.int64), part_of(over)
+        known = by_key(np.concatenate((self.kept.recall(device, returned[device]), parts)))
+        windows, place, there = moving(known, front, returned, PARTS)
+        self.kept.keep(device, front[device], known)
+        short = _combined(parts[["device", "span"]], SHORT_S, parts[:, None], np.ones((len(parts), 1), bool))
         windows["span"] -= PARTS
-        return np.concatenate((short, _combined(windows, LONG_S, kept[place], there)))
+        return np.concatenate((short, _combined(windows, LONG_S, known[place], there)))
 
 
 def ten_columns(rows: WindowRows) -> dict[str, NDArray[Any]]:
@@ -128,9 +153,20 @@ def ten_columns(rows: WindowRows) -> dict[str, NDArray[Any]]:
         "coverage": rows["coverage"],
         "vm_min": np.where(known, rows["vm_min_g"], np.inf),
         "vm_max": np.where(known, rows["vm_max_g"], -np.inf),
-        "enmo_1s": rows["enmo_mg"],
-        "place": rows.start_us // WINDOW_US % SHORT_S,
+        "enmo_1s": np.where(known, rows["enmo_mg"], -np.inf),
     }
+
+
+def part_of(over: Table) -> Table:
+    """Return spans of `TEN` in the short form of `PART`."""
+    parts = np.zeros(len(over), PART)
+    for name in PART.names or ():
+        parts[name] = over[name]
+    count = np.maximum(over["samples"], 1)
+    mean = over["vm"] / count
+    parts["vm"] = mean
+    parts["vm_squares"] = np.maximum(over["vm_squares"] - count * (mean * mean), 0.0)
+    return parts
 
 
 def _combined(begin: Table, span_s: int, parts: Table, there: NDArray[np.bool_]) -> Table:
@@ -140,22 +176,21 @@ def _combined(begin: Table, span_s: int, parts: Table, there: NDArray[np.bool_])
     rows["span_s"] = span_s
     if not len(begin):
         return rows
-    total = {name: _in_order(parts[name], there) for name in TEN.sums}
+    names = ("seconds", "samples", "steps", "coverage", "enmo", "mad")
+    total = {name: _in_order(parts[name], there) for name in names}
     seconds, samples = total["seconds"], total["samples"]
     rows["seconds"], rows["n_samples"], rows["steps"] = seconds, samples, total["steps"]
     rows["coverage"] = total["coverage"] / span_s
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = total["vm"] / samples
-        rows["vm_mean_g"] = mean
-        rows["vm_std_g"] = np.sqrt(np.maximum(total["vm_squares"] / samples - mean * mean, 0.0))
+        rows["vm_mean_g"], rows["vm_std_g"] = _pooled(parts, there, samples)
         rows["enmo_mg"], rows["mad_1s_mean_mg"] = total["enmo"] / samples, total["mad"] / samples
         rows["cadence_per_min"] = 60.0 * total["steps"] / seconds
     low = np.where(there, parts["vm_min"], np.inf).min(axis=1)
     rows["vm_min_g"] = np.where(np.isfinite(low), low, np.nan)
     high = np.where(there, parts["vm_max"], -np.inf).max(axis=1)
     rows["vm_max_g"] = np.where(np.isfinite(high), high, np.nan)
-    ones = np.where(there[:, :, None], parts["enmo_1s"], np.float32(np.nan))
-    rows["enmo_1s_p95_mg"] = _p95(ones.reshape(len(begin), -1).astype(np.float64))
+    greatest = np.where(there[:, :, None], parts["enmo_1s"], np.float32(-np.inf))
+    rows["enmo_1s_p95_mg"] = _p95(greatest.reshape(len(begin), -1).astype(np.float64), seconds)
     return rows
 
 
@@ -167,13 +202,25 @@ def _in_order(values: NDArray[Any], there: NDArray[np.bool_]) -> NDArray[Any]:
     return total
 
 
-def _p95(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (W,) 95th percentiles of the numbers in (W, N), linear between ranks; NaN where there is none."""
-    ordered = np.sort(values, axis=1)  # NaN comes last
-    count = np.isfinite(values).sum(axis=1)
+def _pooled(parts: Table, there: NDArray[np.bool_], samples: Ints) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return (W,) means and standard deviations of the parts together."""
+    means = parts["vm"].astype(np.float64)
+    mean = _in_order(parts["samples"] * means, there) / samples
+    apart = means - mean[:, None]
+    squares = parts["vm_squares"] + parts["samples"] * (apart * apart)
+    return mean, np.sqrt(_in_order(squares, there) / samples)
+
+
+def _p95(greatest: NDArray[np.float64], count: Ints) -> NDArray[np.float64]:
+    """Return the 95th percentile of `count` numbers, at most a minute's, from the greatest; linear between ranks.
+
+    NaN where there is none.
+    """
+    ordered = np.sort(greatest, axis=1)[:, ::-1]
     rank = _P95 * np.maximum(count - 1, 0)
     below = rank.astype(np.int64)
-    above = np.minimum(below + 1, np.maximum(count - 1, 0))
-    row = np.arange(len(values))
-    low, high = ordered[row, below], ordered[row, above]
-    return np.asarray(low + (high - low) * (rank - below))
+    row, last = np.arange(len(greatest)), np.maximum(count - 1, 0)
+    low, high = ordered[row, last - below], ordered[row, np.maximum(last - below - 1, 0)]
+    fraction = rank - below
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(count > 0, low + np.where(fraction > 0, (high - low) * fraction, 0.0), np.nan))

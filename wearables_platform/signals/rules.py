@@ -26,7 +26,7 @@ from wearables_platform.signals.rule_kinds import (
     UNUSUAL_MAD,
     RuleKind,
 )
-from wearables_platform.signals.runs import EVENT, RUN, Events, Sign, Ticks, close_all, follow
+from wearables_platform.signals.runs import EVENT, Events, Runs, Sign, Ticks, close_all, follow
 from wearables_platform.signals.spans import Table
 
 MINUTES: Final = Ticks(MINUTE_US)
@@ -35,13 +35,13 @@ WARM_UP_MINUTES: Final = 15
 MEMORY: Final = np.dtype(
     [
         ("hour", np.int32),
-        ("rest_tick", np.int32),  # last minute at rest, and how many up to it without a break
+        ("rest_minute", np.uint8),  # last minute of the hour at rest, and how many up to it without a break
         ("rest", np.uint8),
         ("seen", np.uint8),  # minutes with movement in this hour
-        ("mean", np.float64),  # of the warm-up: centre and sum of squares around it; then the chart's state
-        ("squares", np.float64),
-        ("chart", np.float64),
-        ("recent", np.float32, (WARM_UP_MINUTES,)),
+        ("mean", np.float32),  # of the warm-up: centre and sum of squares around it; then the chart's state
+        ("squares", np.float32),
+        ("chart", np.float32),
+        ("recent", np.float16, (WARM_UP_MINUTES,)),  # of ln(1 + MAD / 10 mg): good to 0.2 %
     ]
 )
 """What a device's past minutes of this hour come to."""
@@ -74,14 +74,13 @@ class MinuteRules:
 
     params: RuleParams = field(default_factory=RuleParams)
     memory: NDArray[Any] = field(default_factory=lambda: np.zeros(0, MEMORY))
-    runs: NDArray[Any] = field(default_factory=lambda: np.zeros((0, len(MINUTE_KINDS)), RUN))
+    runs: Runs = field(default_factory=Runs)
 
     def grow(self, devices: int) -> None:
         """Make room for new devices."""
         missing = devices - len(self.memory)
         if missing > 0:
             self.memory = np.concatenate((self.memory, np.zeros(missing, MEMORY)))
-            self.runs = np.concatenate((self.runs, np.zeros((missing, len(MINUTE_KINDS)), RUN)))
 
     def step(self, minutes: Table) -> Events:
         """Judge minutes, sorted by (device, minute) and later than those before; returns events begun or over."""
@@ -142,11 +141,11 @@ def _implausible(minutes: Table) -> Sign:
 
 
 def _high_at_rest(minutes: Table, memory: NDArray[Any], params: RuleParams) -> Sign:
-    tick = minutes["span"]
+    minute = minutes["span"] % MINUTES.per_hour
     still = (minutes["seconds"] >= params.min_seconds) & (minutes["enmo_mg"] < params.rest_enmo_mg)
-    goes_on = memory["rest_tick"] == tick - 1
+    goes_on = memory["rest_minute"] == minute - 1
     memory["rest"] = np.where(still, np.where(goes_on, memory["rest"], 0) + 1, 0)
-    memory["rest_tick"] = np.where(still, tick, memory["rest_tick"])
+    memory["rest_minute"] = np.where(still, minute, memory["rest_minute"])
     there = (memory["rest"] >= params.rest_minutes) & (minutes["bpm"] > params.rest_high_bpm)
     return _sign(HIGH_HEART_RATE_AT_REST, there, minutes["bpm"])
 

@@ -7,7 +7,7 @@ own hour and on nothing before it, and a recompute of an hour gives what the str
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +17,10 @@ Events = NDArray[Any]
 
 RUN: Final = np.dtype([("tick", np.int32), ("ticks", np.uint8), ("score", np.float32), ("value", np.float32)])
 """A run in progress: its first tick, how many ticks it has (0: none), its extreme's rank and value."""
+
+_RUNNING: Final = np.dtype(
+    [("device", np.int32), ("column", np.uint8), *((name, RUN[name]) for name in RUN.names or ())]
+)
 
 EVENT: Final = np.dtype(
     [
@@ -65,32 +69,68 @@ class Sign:
     least: int
 
 
+@dataclass
+class Runs:
+    """The runs in progress, few as they are; `table` is sorted by device."""
+
+    table: NDArray[Any] = field(default_factory=lambda: np.zeros(0, _RUNNING))
+
+    def of(self, device: NDArray[np.int64], columns: int) -> NDArray[Any]:
+        """Return (N, columns) runs of N distinct ascending devices."""
+        runs = np.zeros((len(device), columns), RUN)
+        mine, row = self._among(device)
+        for name in RUN.names or ():
+            runs[name][row[mine], self.table["column"][mine]] = self.table[name][mine]
+        return runs
+
+    def put(self, device: NDArray[np.int64], runs: NDArray[Any]) -> None:
+        """Take (N, columns) runs of N distinct ascending devices in place of what was known of them."""
+        mine, _ = self._among(device)
+        row, column = np.nonzero(runs["ticks"])
+        if not mine.any() and not len(row):
+            return
+        fresh = np.zeros(len(row), _RUNNING)
+        fresh["device"], fresh["column"] = device[row], column
+        for name in RUN.names or ():
+            fresh[name] = runs[name][row, column]
+        table = np.concatenate((self.table[~mine], fresh))
+        self.table = table[np.argsort(table["device"], kind="stable")]
+
+    def _among(self, device: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+        row = np.minimum(np.searchsorted(device, self.table["device"]), len(device) - 1)
+        return device[row] == self.table["device"], row
+
+
 def follow(
-    runs: NDArray[Any], device: NDArray[np.int64], tick: NDArray[np.int64], signs: Sequence[Sign], ticks: Ticks
+    runs: Runs, device: NDArray[np.int64], tick: NDArray[np.int64], signs: Sequence[Sign], ticks: Ticks
 ) -> Events:
     """Take one tick of each of some distinct devices; returns events that began to be one, or are over.
 
     Parameters
     ----------
-    runs : (D, K) array of `RUN`, changed in place; column k belongs to ``signs[k]``
-    device, tick : (N,), ticks ascend from call to call
+    runs : Runs, of which column k belongs to ``signs[k]``
+    device, tick : (N,), devices ascend, ticks ascend from call to call
     """
-    found = []
+    found: list[Events] = []
+    if not len(device):
+        return np.zeros(0, EVENT)
+    now = runs.of(device, len(signs))
     for column, sign in enumerate(signs):
-        run = runs[device, column]
+        run = now[:, column].copy()
         found += _over(run, device, tick, sign, ticks)
         found += _going_on(run, device, tick, sign, ticks)
-        runs[device, column] = run
+        now[:, column] = run
+    runs.put(device, now)
     return np.concatenate(found) if found else np.zeros(0, EVENT)
 
 
-def close_all(runs: NDArray[Any], kinds: Sequence[tuple[int, int]], ticks: Ticks) -> Events:
+def close_all(runs: Runs, kinds: Sequence[tuple[int, int]], ticks: Ticks) -> Events:
     """Return what is going on as if it were over; `kinds` gives each column's kind and least ticks."""
-    found = [
-        _events(np.flatnonzero(runs[:, c]["ticks"] >= least), kind, runs[:, c][runs[:, c]["ticks"] >= least], ticks)
-        for c, (kind, least) in enumerate(kinds)
-    ]
-    return np.concatenate(found) if found else np.zeros(0, EVENT)
+    found = [np.zeros(0, EVENT)]
+    for column, (kind, least) in enumerate(kinds):
+        going_on = runs.table[(runs.table["column"] == column) & (runs.table["ticks"] >= least)]
+        found.append(_events(going_on["device"], kind, going_on, ticks))
+    return np.concatenate(found)
 
 
 def _over(
