@@ -103,7 +103,8 @@ def read_records(records: Sequence[bytes | memoryview], rules: Columnar | None =
     Raises
     ------
     LogPositionError
-        The bytes are no records, are damaged, or were written by another version of this code.
+        The bytes are no records, are damaged, were written by another version of this code, or lack a part: rules that
+        began in the midst of an hour would say something else than batch.
     """
     parts = [_parsed(record) for record in records]
     last = parts[-1].header
@@ -112,11 +113,21 @@ def read_records(records: Sequence[bytes | memoryview], rules: Columnar | None =
     partitions = {one["topic"]: _partition(one, devices) for one in last["partitions"]}
     state = LaneState(last["number"], devices, partitions, rules, named=len(devices))
     for name, part in state.columnar():
-        if name in last["sections"]:
-            base, *deltas = (one.section(name) for one in parts)
-            part.restore(merged(base.columns, deltas))
-            part.mark_saved()
+        _restore(name, part, parts)
     return state
+
+
+def _restore(name: str, part: Columnar, parts: Sequence[_Parsed]) -> None:
+    if any(name not in one.header["sections"] for one in parts):
+        msg = f"the saved state says nothing of {name}; {REBUILD}"
+        raise LogPositionError(msg)
+    base, *deltas = (one.section(name) for one in parts)
+    try:
+        part.restore(merged(base.columns, deltas))
+    except (KeyError, ValueError) as exc:
+        msg = f"the saved state has another form of {name} ({exc}); {REBUILD}"
+        raise LogPositionError(msg) from exc
+    part.mark_saved()
 
 
 def to_bytes(state: LaneState) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from stream.state import read_records, write_record
 from wearables_platform.clients.kafka import Fetch
 from wearables_platform.clients.latest import newest_values, unpacked
 from wearables_platform.domain.channels import ACCELERATION, CHANNELS, VITALS, Channel
+from wearables_platform.errors import LogPositionError
 from wearables_platform.signals.device_rules import DeviceRules, Readings, final_findings
 from wearables_platform.signals.rolling import ROLLING
 from wearables_platform.wire.v1 import telemetry_pb2 as pb
@@ -192,3 +194,26 @@ def test_the_newest_rolling_row_and_wear_of_a_device_are_shown() -> None:
     )  # data end at 1,320: the last ten seconds are not over
     assert float(rolling["rolling_coverage"]) == 1.0
     assert (wear["wear"], int(wear["wear_start_us"])) == ("unknown", START_US)
+
+
+def without_rules() -> bytes:
+    return b"".join(write_record(lane_at_the_beginning(0, TOPICS), whole=True))
+
+
+def with_other_rules() -> bytes:
+    rules = DeviceRules()
+    rules.grow(3)
+    rules.minutes.memory = np.zeros(3, [("hour", np.int32), ("rest_tick", np.int32)])  # as an earlier version had it
+    return b"".join(write_record(replace(lane_at_the_beginning(0, TOPICS), rules=rules), whole=True))
+
+
+@pytest.mark.parametrize(
+    ("saved", "says"), [(without_rules, "says nothing of rules"), (with_other_rules, "another form of rules")]
+)
+def test_a_state_saved_without_rules_or_with_other_ones_is_refused_in_one_line(
+    saved: Callable[[], bytes], says: str
+) -> None:
+    with pytest.raises(LogPositionError, match=says) as refused:
+        read_records([saved()], DeviceRules())
+    assert "remove the stream's recovery directory" in str(refused.value)
+    assert "\n" not in str(refused.value)
