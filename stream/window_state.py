@@ -182,8 +182,12 @@ def _as_columns(
     }
 
 
+_RAGGED: Final = ("accel_g", "count", "block", "blocks")
+
+
 def _batch_of(messages: AccelerationMessages) -> pa.RecordBatch:
-    plain_columns = {f.name: getattr(messages, f.name) for f in fields(messages) if f.name not in ("accel_g", "block")}
+    """Return the messages as columns; how many samples and blocks one has is told by the length of its bytes."""
+    plain_columns = {f.name: getattr(messages, f.name) for f in fields(messages) if f.name not in _RAGGED}
     ragged = {
         "accel_g": _binary(messages.accel_g, messages.count, 12),
         "block": _binary(messages.block, messages.blocks, BLOCK_DTYPE.itemsize),
@@ -200,15 +204,16 @@ def _binary(values: npt.NDArray[Any], counts: npt.NDArray[np.int32], item_bytes:
 
 
 def _messages_of(rows: pa.RecordBatch) -> AccelerationMessages:
-    def items(name: str, dtype: Any) -> npt.NDArray[Any]:
-        column = rows.column(name)
-        offsets = np.frombuffer(column.buffers()[1], np.int64)[column.offset : column.offset + len(column) + 1]
-        data = column.buffers()[2]
-        raw = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]] if data is not None and len(column) else b""
-        return np.frombuffer(bytes(raw), dtype)
-
-    names = [f.name for f in fields(AccelerationMessages) if f.name not in ("accel_g", "block")]
+    accel_g, count = _items(rows.column("accel_g"), np.dtype((np.float32, 3)))
+    block, blocks = _items(rows.column("block"), BLOCK_DTYPE)
+    names = [f.name for f in fields(AccelerationMessages) if f.name not in _RAGGED]
     columns = {name: rows.column(name).to_numpy(zero_copy_only=False) for name in names}
-    return AccelerationMessages(
-        **columns, accel_g=items("accel_g", np.float32).reshape(-1, 3), block=items("block", BLOCK_DTYPE)
-    )
+    return AccelerationMessages(**columns, count=count, blocks=blocks, accel_g=accel_g, block=block)
+
+
+def _items(column: pa.Array, dtype: np.dtype[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32]]:
+    """Return all messages' items, and how many each has."""
+    offsets = np.frombuffer(column.buffers()[1], np.int64)[column.offset : column.offset + len(column) + 1]
+    data = column.buffers()[2]
+    raw = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]] if data is not None and len(column) else b""
+    return np.frombuffer(bytes(raw), dtype), (np.diff(offsets) // dtype.itemsize).astype(np.int32)
