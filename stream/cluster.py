@@ -51,15 +51,15 @@ def is_parent(settings: Settings) -> bool:
     return settings.stream_processes > 1 and settings.stream_process_index is None
 
 
-def run_processes(settings: Settings, stopping: threading.Event) -> None:
-    """Run the cluster until `stopping` is set, then end it cleanly.
+def run_processes(settings: Settings, stopping: threading.Event, lock: int) -> None:
+    """Run the cluster until `stopping` is set, then end it cleanly; all of them hold the lock (`stream.standby`).
 
     Raises
     ------
     StoreUnavailable
         One of the processes ended: the others are ended too, and whoever started this starts all of it again.
     """
-    children = _start(settings)
+    children = _start(settings, lock)
     _log.info("cluster started", processes=len(children), pids=[child.pid for child in children])
     try:
         while not stopping.is_set() and all(child.poll() is None for child in children):
@@ -72,18 +72,18 @@ def run_processes(settings: Settings, stopping: threading.Event) -> None:
         raise StoreUnavailable(msg)
 
 
-def _start(settings: Settings) -> list[subprocess.Popen[bytes]]:
+def _start(settings: Settings, lock: int) -> list[subprocess.Popen[bytes]]:
     addresses = settings.stream_addresses
     if addresses is None:
         ports = free_ports(settings.stream_processes)
         addresses = ",".join(f"127.0.0.1:{port}" for port in ports)
-    return [_child(index, addresses) for index in range(settings.stream_processes)]
+    return [_child(index, addresses, lock) for index in range(settings.stream_processes)]
 
 
-def _child(index: int, addresses: str) -> subprocess.Popen[bytes]:
+def _child(index: int, addresses: str, lock: int) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "WEARABLES_STREAM_ADDRESSES": addresses, "WEARABLES_STREAM_PROCESS_INDEX": str(index)}
     argv = tethered((sys.executable, "-m", "wearables_platform.cli", "run", "stream"))
-    return subprocess.Popen(argv, env=environment)
+    return subprocess.Popen(argv, env=environment, pass_fds=(lock,))
 
 
 def _end(children: Sequence[subprocess.Popen[bytes]]) -> None:

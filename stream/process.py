@@ -18,11 +18,13 @@ from bytewax.run import cli_main
 
 from stream.cluster import Place, is_parent, run_processes
 from stream.dataflow import Sinks, build_flow
+from stream.imports import leave_pandas_out
 from stream.journal import POINTER_FORMAT
 from stream.models import LiveModels, ModelFollower
 from stream.partition import PartitionRules
 from stream.sinks import HarvestSink, announcement_writer, dead_letter_writer, history_writer, latest_writer
 from stream.source import Control, LiveLog, LiveSource, wall_clock_us
+from stream.standby import only_stream, prepare_to_work
 from stream.watch import LogWatch
 from wearables_platform.clients.kafka import Admin
 from wearables_platform.clients.redis import LatestWriter
@@ -45,16 +47,30 @@ _log = get_logger(__name__)
 
 
 def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT; any failure is raised, so that the process ends non-zero and is started again."""
+    """Run until SIGTERM or SIGINT; any failure is raised, so that the process ends non-zero and is started again.
+
+    Where another stream works in this run directory, wait to take over from it.
+    """
     configure_logging(NAME)
     require_fast_protobuf()
+    leave_pandas_out()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    if is_parent(settings):
-        open_recovery(settings.run_dir / "stream", open_log(settings))  # made once, before anyone looks for it
-        run_processes(settings, stopping)
+    if settings.stream_process_index is not None:  # one of several; who started it holds the lock
+        _work(settings, stopping)
         return
+    with only_stream(settings.run_dir, stopping, prepare_to_work) as lock:
+        if lock is None:
+            _log.info("stopped while waiting")
+        elif is_parent(settings):
+            open_recovery(settings.run_dir / "stream", open_log(settings))  # made once, before anyone looks for it
+            run_processes(settings, stopping, lock)
+        else:
+            _work(settings, stopping)
+
+
+def _work(settings: Settings, stopping: threading.Event) -> None:
     health = Health(NAME)
     with ExitStack() as opened:
         if settings.stream_health_port is not None and not settings.stream_process_index:

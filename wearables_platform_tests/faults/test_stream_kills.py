@@ -106,6 +106,20 @@ def test_a_kill_in_the_first_epoch_skips_nothing(rig: StreamRig) -> None:
     assert_stores_become_as_undisturbed(rig, len(records))
 
 
+def test_a_stream_that_waits_takes_over_when_the_first_is_killed(rig: StreamRig) -> None:
+    records = faulty_log(12, devices=2)
+    half = len(records) // 2
+    rig.send(records[:half])
+    rig.start()
+    rig.wait_until(lambda: rig.positions_read() == half)
+    first = rig.process
+    rig.start()
+    rig.wait_until(lambda: "waiting to take over" in rig.log())
+    rig.send(records[half:])
+    first.kill()
+    assert_stores_become_as_undisturbed(rig, len(records))
+
+
 def test_without_its_recovery_store_the_stream_reads_again_and_changes_nothing(rig: StreamRig) -> None:
     records = faulty_log(9, devices=2)
     rig.send(records)
