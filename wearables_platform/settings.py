@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     stream_processes: int = Field(
         1, ge=1, le=64, description="Stream processes that `wearables run stream` starts on this machine."
     )
+    stream_standby: bool = Field(
+        False, description="Let `wearables up` run a second stream that waits, warm, until the first one dies."
+    )
     stream_addresses: str | None = Field(
         None, description="host:port of every stream process, comma-separated; unset takes free ports on loopback."
     )

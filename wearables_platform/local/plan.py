@@ -13,7 +13,14 @@ from pydantic import SecretStr
 from wearables_platform.local.choice import CHOSEN_BY_URL
 from wearables_platform.local.layout import RunDirectory
 from wearables_platform.local.ports import choose_ports
-from wearables_platform.local.processes import HEALTH_PORT, ProcessSpec, live_fleet, process_specs, with_replacements
+from wearables_platform.local.processes import (
+    HEALTH_PORT,
+    ProcessSpec,
+    live_fleet,
+    process_specs,
+    stream_standby,
+    with_replacements,
+)
 from wearables_platform.local.secrets_store import instance_secrets
 from wearables_platform.local.servers import SERVER_NAMES, URL_SETTING, Place, server_spec
 from wearables_platform.local.spec import ServerSpec
@@ -102,6 +109,8 @@ def make_plan(settings: Settings, run: RunDirectory, options: UpOptions) -> Plan
     )
     processes = [] if options.servers_only else process_specs(run, settings.bind_host, ports)
     processes = with_replacements(processes, options.replaced)
+    if settings.stream_standby and processes:
+        processes.append(stream_standby(settings.bind_host, ports))
     if options.live and processes:
         processes.append(live_fleet(settings.bind_host, ports))
     runtime = _runtime_settings(settings, run, servers, ports, secrets)

@@ -32,6 +32,8 @@ HEALTH_PORT: Mapping[str, str] = {
     "dagster-webserver": "dagster_port",
 }
 
+STANDBY = "stream-standby"
+
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "bridge": ("kafka", "mqtt", "postgres"),
     "ingest": ("kafka", "postgres"),
@@ -42,6 +44,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "dagster-webserver": ("dagster-code",),
     "dagster-daemon": ("dagster-code",),
     "live-fleet": ("bridge", "archive", "stream"),
+    STANDBY: ("stream",),
 }
 
 
@@ -72,6 +75,11 @@ def live_fleet(host: str, ports: Mapping[str, int]) -> ProcessSpec:
     argv = (sys.executable, "-m", "wearables_platform.demo.live")
     bridge = (host, ports[HEALTH_PORT["bridge"]])
     return ProcessSpec("live-fleet", argv, NEEDS["live-fleet"], bridge, probes.http(HEALTH_PATH))
+
+
+def stream_standby(host: str, ports: Mapping[str, int]) -> ProcessSpec:
+    """Describe a second stream: it waits until the one that works ends, and then answers for health in its place."""
+    return replace(_own_process("stream", (host, ports[HEALTH_PORT["stream"]])), name=STANDBY, needs=NEEDS[STANDBY])
 
 
 def _own_process(name: str, address: Address) -> ProcessSpec:

@@ -28,6 +28,7 @@ from wearables_platform.local.processes import (
     ProcessSpec,
     live_fleet,
     process_specs,
+    stream_standby,
     with_replacements,
 )
 from wearables_platform.local.servers import SERVER_NAMES
@@ -129,12 +130,15 @@ def test_every_process_has_its_entry_its_needs_and_a_way_to_tell_that_it_is_well
         ),
         1,
     )
-    described = [*process_specs(RunDirectory(tmp_path), "127.0.0.1", ports), live_fleet("127.0.0.1", ports)]
+    extra = [live_fleet("127.0.0.1", ports), stream_standby("127.0.0.1", ports)]
+    described = [*process_specs(RunDirectory(tmp_path), "127.0.0.1", ports), *extra]
     specs = {spec.name: spec for spec in described}
     assert specs.keys() == NEEDS.keys()
     assert ENTRY_POINTS.keys() <= specs.keys()
     known = {*SERVER_NAMES, *specs}
     assert all(set(spec.needs) <= known for spec in specs.values())
+    # The second stream is the same program: whichever is killed, the other can go on.
+    assert specs["stream-standby"].argv == specs["stream"].argv
 
 
 def test_a_planted_fault_runs_in_the_place_of_one_process_only(tmp_path: Path) -> None:
