@@ -116,8 +116,9 @@ def test_times_before_the_registration_carry_a_verdict(rig: BridgeRig) -> None:
         record(client, 0.1, start_us=START_US - 90 * 86_400_000_000)
         record(client, 0.1)
         assert fleet.drain(30)
-    verdicts = [record.headers.get(VERDICT_HEADER) for record in rig.stored(device_id)]
-    assert verdicts == [QuarantineReason.BEFORE_REGISTRATION.encode(), None]
+    # On a busy machine the client may have sent one again before its receipt came: each carries its verdict every time.
+    verdicts = dict.fromkeys(record.headers.get(VERDICT_HEADER) for record in rig.stored(device_id))
+    assert list(verdicts) == [QuarantineReason.BEFORE_REGISTRATION.encode(), None]
 
 
 def test_the_same_message_twice_is_two_records_and_confirmed_both_times(rig: BridgeRig) -> None:
