@@ -75,6 +75,9 @@ class DayEvidence:
         The day has ended.
     bucket_us, reach_us
         A row hangs on all of the aligned span it starts in, which `dirty` names by its start, and on this much after.
+    said_after_us
+        The stream writes a row, be it provisional, once it has data that reach this far after its start; None: once it
+        has all that the row hangs on.
     also
         What is known of another topic the rows are made of, if there is one.
     """
@@ -86,6 +89,7 @@ class DayEvidence:
     over: bool = True
     bucket_us: int = WINDOW_US
     reach_us: int = 0
+    said_after_us: int | None = None
     also: DayEvidence | None = None
 
     @property
@@ -96,11 +100,13 @@ class DayEvidence:
     def about(self, keys: DayKeys, rows: Sequence[KeyedRows]) -> Evidence:
         """Return the evidence for every key of `rows`."""
         every = np.unique(np.concatenate([part.keys for part in rows]))
-        starts_us = keys.instants_us(every) // self.bucket_us * self.bucket_us
-        of_key = list(zip(keys.devices(every), starts_us.tolist(), strict=True))
+        instants_us, devices = keys.instants_us(every), keys.devices(every)
+        starts_us = instants_us // self.bucket_us * self.bucket_us
+        of_key = list(zip(devices, starts_us.tolist(), strict=True))
+        appear = zip(devices, (starts_us if self.said_after_us is None else instants_us).tolist(), strict=True)
         dirty = {key: self.dirty[pair] for key, pair in zip(every.tolist(), of_key, strict=True) if pair in self.dirty}
         settled = np.array([self.settled(*pair) for pair in of_key], bool)
-        awaited = np.array([self.awaited(*pair) for pair in of_key], bool)
+        awaited = np.array([self.awaited(*pair) for pair in appear], bool)
         return Evidence(dirty, every[settled], every[awaited], self.over)
 
     def settled(self, device_id: str, start_us: int) -> bool:
@@ -114,14 +120,20 @@ class DayEvidence:
         return end.partition not in behind or self._looks_to_us(start_us) <= end.last_us - UNSETTLED_US
 
     def awaited(self, device_id: str, start_us: int) -> bool:
-        """Tell whether the stream may still write rows of a span."""
-        if self.also is not None and self.also.awaited(device_id, start_us):
-            return True
-        end = self.ends.get(device_id)
-        if end is None or not self.stream_read:
+        """Tell whether the stream may still have to write a row, or the rows of a span, for the first time.
+
+        The sensor that reaches furthest decides: the stream does not wait for ever for the other one, and what comes of
+        that one later is marked.
+        """
+        both = [one for one in (self, self.also) if one is not None and one.stream_read]
+        ends = [(one.stream_read, one.ends[device_id]) for one in both if device_id in one.ends]
+        if not ends:
             return False
-        still_reading = self.stream_read.get(end.partition, 0) <= end.last_offset
-        return still_reading or self._looks_to_us(start_us) + SETTLE_US > end.last_us
+        still_reading = any(read.get(end.partition, 0) <= end.last_offset for read, end in ends)
+        appears_us = self._looks_to_us(start_us)
+        if self.said_after_us is not None:
+            appears_us = start_us + self.said_after_us + REACH_AFTER_US
+        return still_reading or appears_us + SETTLE_US > max(end.last_us for _, end in ends)
 
     def _looks_to_us(self, start_us: int) -> int:
         return start_us + self.bucket_us + self.reach_us + REACH_AFTER_US

@@ -51,6 +51,9 @@ class RuleTable:
         How much after its span a row looks.
     kind
         The rule they are events of; None for rows that are no events.
+    said_after_us
+        The stream says a row, an event that goes on among them, when its data reach this far after the row's start;
+        None: when they reach all it looks at.
     shift_us
         By how much the rows of a day start before it.
     """
@@ -61,6 +64,7 @@ class RuleTable:
     touched: range = range(1)
     reach_us: int = 0
     kind: RuleKind | None = None
+    said_after_us: int | None = None
     shift_us: int = 0
 
     def own(self) -> tuple[dict[str, str], OwnValues]:
@@ -106,7 +110,16 @@ def _events_of(kind: RuleKind) -> RuleTable:
     )
     touched = range(2) if kind in (NOT_WORN, SILENT_SENSOR) else range(1)
     grace_us = 0 if kind in (NOT_WORN, SILENT_SENSOR) else (GRACE_MINUTES + 1) * MINUTE_US
-    return RuleTable(table, RULES_DATASET, HOUR_US, touched, grace_us, kind)
+    return RuleTable(table, RULES_DATASET, HOUR_US, touched, grace_us, kind, _said_after_us(kind))
+
+
+def _said_after_us(kind: RuleKind) -> int:
+    """Return how much after the start of an event the stream has announced it."""
+    if kind is SILENT_SENSOR:
+        return 0  # the log's clock announces it, not data: it is there when the message that ends it is
+    if kind is NOT_WORN:
+        return kind.least * QUARTER_US
+    return (kind.least + GRACE_MINUTES) * MINUTE_US
 
 
 def _rolling(span_s: int) -> RuleTable:
@@ -154,7 +167,8 @@ class RuleEvidence:
             marks = hours | marks
         uses_heart = table.kind is not None and table.kind.name in HEART_KINDS
         also = replace(self.heart, bucket_us=table.bucket_us, reach_us=table.reach_us) if uses_heart else None
-        return replace(self.motion, dirty=marks, bucket_us=table.bucket_us, reach_us=table.reach_us, also=also)
+        of_table = replace(self.motion, bucket_us=table.bucket_us, reach_us=table.reach_us)
+        return replace(of_table, dirty=marks, said_after_us=table.said_after_us, also=also)
 
 
 def gather_rule_evidence(

@@ -9,7 +9,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from wearables_platform.signals.minutes import MINUTE_US, MOTION, MinuteJoin, heart_minutes, joined, motion_columns
+from wearables_platform.signals.minutes import (
+    LATE,
+    MINUTE_US,
+    MOTION,
+    MinuteJoin,
+    heart_minutes,
+    joined,
+    motion_columns,
+)
 from wearables_platform.signals.rolling import ROLLING, Rolling
 from wearables_platform.signals.rules import MinuteRules
 from wearables_platform.signals.runs import EVENT, HOUR_US, Events
@@ -23,9 +31,6 @@ REACH_BEFORE_US: Final = HOUR_US
 
 REACH_AFTER_US: Final = MINUTE_US
 """What starts at an instant depends on rows of its own hour, and a rolling row on this much after its start."""
-
-LATE: Final = np.dtype([("device", np.int32), ("span", np.int32)])
-"""A minute that had been judged when something more was said of it."""
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,9 @@ MINUTE: Final = np.dtype(
     ]
 )
 
+LATE: Final = np.dtype([("device", np.int32), ("span", np.int32)])
+"""A minute that was judged without all there is of it."""
+
 # Within such seconds the count of samples says nothing of the sensor's clock.
 _BROKEN: Final = QualityFlag.GAP | QualityFlag.CLOCK_STEP | QualityFlag.OVERLAP | QualityFlag.REBOOT
 _MIN_UNBROKEN_S: Final = 30
@@ -168,15 +171,19 @@ class MinuteJoin:
         Returns
         -------
         minutes : structured array of `MINUTE`, sorted by (device, minute)
-        late : structured array of ``device`` and ``span``
+        late : structured array of `LATE`
+            Minutes judged before what is given now; and those judged while movement was still in them, which ends there
+            if it ever comes back.
         """
         self._taken_with = self.motion_may_go_on, self.heart_may_go_on
-        late = [table[["device", "span"]][table["span"] < self.done[table["device"]]] for table in (motion, heart)]
+        late = [_keys(table[table["span"] < self.done[table["device"]]]) for table in (motion, heart)]
         self.motion = by_key(np.concatenate((self.motion, motion[motion["span"] >= self.done[motion["device"]]])))
         self.heart = heart_sums(np.concatenate((self.heart, heart[heart["span"] >= self.done[heart["device"]]])))
         np.maximum.at(self.heart_front, heart["device"], heart["span"])
-        self.done = np.maximum(self.done, self._ready(motion_front.astype(np.int64), self.heart_front.astype(np.int64)))
-        return self._released(), np.concatenate([_plain(part) for part in late])
+        before, front = self.done, motion_front.astype(np.int64)
+        self.done = np.maximum(before, self._ready(front, self.heart_front.astype(np.int64)))
+        overtaken = np.flatnonzero((front >= before) & (front < self.done) & (front != NO_SPAN))
+        return self._released(), np.concatenate([*late, _of(overtaken, front[overtaken])])
 
     def _ready(self, motion: Ints, heart: Ints) -> NDArray[np.int32]:
         """Return the minute before which both sensors, or one of them and patience, are at an end."""
@@ -195,10 +202,14 @@ class MinuteJoin:
         return minutes
 
 
-def _plain(keys: Table) -> Table:
-    plain = np.zeros(len(keys), [("device", np.int32), ("span", np.int32)])
-    plain["device"], plain["span"] = keys["device"], keys["span"]
-    return plain
+def _keys(table: Table) -> Table:
+    return _of(table["device"], table["span"])
+
+
+def _of(device: NDArray[Any], span: NDArray[Any]) -> Table:
+    keys = np.zeros(len(device), LATE)
+    keys["device"], keys["span"] = device, span
+    return keys
 
 
 def joined(motion: Table, heart: Table) -> Table:
