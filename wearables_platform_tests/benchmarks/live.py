@@ -49,12 +49,12 @@ def live_platform() -> Iterator[Platform]:
     """Start servers and stream; everything is gone afterwards."""
     with stage() as here, tempfile.TemporaryDirectory(prefix="wearables-bench-live-") as directory:
         settings = here.with_broker()
-        stream = StreamProcess(settings, Path(directory) / "stream.log")
+        platform = Platform(settings, StreamProcess(settings, Path(directory) / "stream.log"), Path(directory))
         try:
-            stream.await_ready()
-            yield Platform(settings, stream, Path(directory))
+            platform.stream.await_ready()
+            yield platform
         finally:
-            stream.stop()
+            platform.stream.stop()  # the one that works by now
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ import numpy as np
 import pyarrow as pa
 import redis
 
-from wearables_platform.clients.kafka import Admin, TopicSpec
+from stream.source import wall_clock_us
+from wearables_platform.clients.kafka import Admin, PartitionReader, TopicSpec
 from wearables_platform.clients.sql import SqlClient
 from wearables_platform.clients.topics import platform_topics
 from wearables_platform.domain.channels import ACCELERATION
@@ -34,6 +35,7 @@ from wearables_platform.sql.migrate import migrate
 from wearables_platform.wire.codec import decode
 from wearables_platform.wire.samples import samples_from_messages
 from wearables_platform_tests.benchmarks.fleet_log import (
+    BLOCK_US,
     BLOCKS_PER_WINDOW,
     LogShape,
     append,
@@ -59,11 +61,12 @@ class Expected:
 
 @dataclass(frozen=True)
 class Job:
-    """A log on a broker, and the stores its rows go to."""
+    """A log on a broker, and the stores its rows go to; `ends_us` is when the log took its last record."""
 
     settings: Settings
     shape: LogShape
     expected: Expected
+    ends_us: int
 
     @property
     def kafka_url(self) -> str:
@@ -98,7 +101,7 @@ class Stage:
         settings = self.with_broker()
         kafka_url = settings.require("kafka_url")
         append(kafka_url, records() if records else records_of(shape))
-        return Job(settings, shape, expected or clean_log(shape))
+        return Job(settings, shape, expected or clean_log(shape), log_end_us(kafka_url, shape))
 
     def with_broker(self) -> Settings:
         """Return the settings with a broker whose topics are there and empty."""
@@ -119,6 +122,20 @@ class Stage:
 
     def _topics(self) -> list[TopicSpec]:
         return [*platform_topics(PARTITIONS), *self.more_topics]
+
+
+def log_end_us(kafka_url: str, shape: LogShape) -> int:
+    """Return the append time of a log's last record: the producer's, or the broker's where that puts its own."""
+    reader = PartitionReader(kafka_url, ACCELERATION.topic, 0)
+    fetch, deadline = None, time.monotonic() + 30
+    while fetch is None or not len(fetch):
+        fetch = reader.fetch(1, 1.0)
+        if time.monotonic() > deadline:
+            msg = f"nothing to read in {ACCELERATION.topic}[0]"
+            raise TimeoutError(msg)
+    reader.close()
+    by_producer = int(fetch.append_us[0]) == shape.start_us + BLOCK_US
+    return shape.start_us + (shape.blocks + 1) * BLOCK_US if by_producer else wall_clock_us()
 
 
 def delete_topics(kafka_url: str, ours: set[str]) -> None:
@@ -172,10 +189,11 @@ def stream_lap(job: Job, *, recovery: bool = True) -> Lap:
     empty_stores(job.settings)
     directory = Path(tempfile.mkdtemp(prefix="wearables-bench-recovery-"))
     settings = job.settings.model_copy(update={"run_dir": directory})
+    behind_us = wall_clock_us() - job.ends_us
     if settings.stream_processes > 1:
-        timings = timed_cluster(settings, recovery=recovery)
+        timings = timed_cluster(settings, behind_us, recovery=recovery)
     else:
-        timings = [timed_run(settings, recovery=recovery)]
+        timings = [timed_run(settings, behind_us, recovery=recovery)]
     shutil.rmtree(directory)
     seconds = max(one.ended_s for one in timings) - min(one.began_s for one in timings)
     wrong = what_is_wrong(job)

@@ -18,6 +18,7 @@ from wearables_platform.settings import Settings
 from wearables_platform_tests.benchmarks.stream_job import PARTITIONS
 
 PATIENCE_S = 120.0
+WAITS = "waiting to take over"
 
 
 class StreamProcess:
@@ -46,6 +47,16 @@ class StreamProcess:
     def restart(self) -> None:
         """Start again what was killed."""
         self.process = self._start()
+
+    def await_waiting(self) -> None:
+        """Wait until it could take over from the stream that works."""
+        deadline = time.monotonic() + PATIENCE_S
+        while WAITS not in self.log_file.read_text():
+            self.require_running()
+            if time.monotonic() > deadline:
+                msg = f"the second stream did not come to wait: {self._end_of_log()}"
+                raise TimeoutError(msg)
+            time.sleep(0.05)
 
     def await_ready(self) -> None:
         """Wait until it says that it does its work."""

@@ -39,8 +39,12 @@ class Timing(NamedTuple):
     cpu_s: float
 
 
-def timed_run(settings: Settings, *, recovery: bool) -> Timing:
-    """Run the stream in this process to the end of the log."""
+def timed_run(settings: Settings, behind_us: int, *, recovery: bool) -> Timing:
+    """Run the stream in this process to the end of the log.
+
+    Its clock is `behind_us` behind the wall's, and so stands at the log's end: otherwise every device of a log that
+    is not of this minute would be found silent when the end is reached.
+    """
     began: list[float] = []
 
     def turn() -> None:
@@ -49,7 +53,7 @@ def timed_run(settings: Settings, *, recovery: bool) -> Timing:
 
     log = open_log(settings)
     store = open_recovery(settings.run_dir / "stream", log) if recovery else None
-    control = Control(threading.Event(), turn, wall_clock_us)
+    control = Control(threading.Event(), turn, lambda: wall_clock_us() - behind_us)
     log = log if recovery else replace(log, state_dir=None)
     source = LiveSource(log, rules_of(settings), NoModel(), control, stop_at_end=True)
     flow = build_flow(source, open_sinks(settings, lambda _reason: None))
@@ -60,13 +64,13 @@ def timed_run(settings: Settings, *, recovery: bool) -> Timing:
     return Timing(began_s, ended_s, ended_cpu_s - began_cpu_s)
 
 
-def timed_cluster(settings: Settings, *, recovery: bool) -> list[Timing]:
+def timed_cluster(settings: Settings, behind_us: int, *, recovery: bool) -> list[Timing]:
     """Run the stream as a cluster; the recovery store is made before any of it looks for it."""
     if recovery:
         open_recovery(settings.run_dir / "stream", open_log(settings))
     count = settings.stream_processes
     addresses = ",".join(f"127.0.0.1:{port}" for port in free_ports(count))
-    words = [sys.executable, "-m", __spec__.name, *([] if recovery else [NO_RECOVERY])]
+    words = [sys.executable, "-m", __spec__.name, str(behind_us), *([] if recovery else [NO_RECOVERY])]
     children = [
         subprocess.Popen(words, env=_environment(settings, i, addresses), stdout=subprocess.PIPE) for i in range(count)
     ]
@@ -90,7 +94,7 @@ def _environment(settings: Settings, index: int, addresses: str) -> dict[str, st
 def main(arguments: Sequence[str]) -> int:
     """Be one process of the cluster."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    timing = timed_run(load_settings(), recovery=NO_RECOVERY not in arguments)
+    timing = timed_run(load_settings(), int(arguments[0]), recovery=NO_RECOVERY not in arguments)
     sys.stdout.write(json.dumps(timing) + "\n")
     return 0
 
