@@ -49,10 +49,11 @@ def message(
     n: int = 25,
     rate_hz: float = 50.0,
     seed: int = 0,
+    noise_g: float = 0.3,
 ) -> bytes:
     """One acceleration message with samples that no other message has."""
     random = np.random.default_rng([seed, boot, sequence])
-    accel_g = (random.normal(0, 0.3, (n, 3)) + (0, 0, 1)).astype("<f4")
+    accel_g = (random.normal(0, noise_g, (n, 3)) + (0, 0, 1)).astype("<f4")
     return pb.AccelerationBatch(
         device_id=device_id,
         boot_id=boot,

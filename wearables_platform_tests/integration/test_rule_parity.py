@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow.compute as pc
 import pytest
 
 from wearables_platform.domain.channels import ACCELERATION, VITALS
@@ -34,6 +35,15 @@ def world(tmp_path: Path, mongo_url: str, own_sql_url: str) -> Iterator[BatchWor
         world.close()
 
 
+def lying_still(minutes: int) -> Log:
+    log = Log(ACCELERATION)
+    for n in range(6 * minutes):
+        at_us = n * 10 * S_US
+        payload = message("watch-1", 7, n, BEGIN_US + at_us, at_us, n=100, rate_hz=10.0, noise_g=0.004)
+        log.add(BEGIN_US + at_us + 11 * S_US, "watch-1", payload)
+    return log
+
+
 def movement(*, late: int, hole: range) -> Log:
     """Ten-second messages; one comes minutes late, some never."""
     log, at_us = Log(ACCELERATION), 0
@@ -48,10 +58,10 @@ def movement(*, late: int, hole: range) -> Log:
     return log
 
 
-def pulses(implausible: set[int], *, late: int) -> Log:
+def pulses(implausible: set[int], *, late: int | None = None, minutes: int = MINUTES) -> Log:
     """A message per minute, ten seconds after it; one comes a quarter of an hour late."""
     log = Log(VITALS)
-    for minute in range(MINUTES):
+    for minute in range(minutes):
         times = [BEGIN_US + minute * MINUTE_US + second * S_US for second in range(0, 60, 5)]
         payload = pb.VitalsBatch(
             device_id="watch-1",
@@ -61,8 +71,9 @@ def pulses(implausible: set[int], *, late: int) -> Log:
             heart_rate=[pb.HeartRate(time_us=at, bpm=240.0 if minute in implausible else 72.5) for at in times],
         ).SerializeToString(deterministic=True)
         log.add(times[0] + 70 * S_US, "watch-1", payload)
-    _, device_id, payload = log.records.pop(late)
-    log.records.insert(late + 14, (log.records[late + 14][0], device_id, payload))
+    if late is not None:
+        _, device_id, payload = log.records.pop(late)
+        log.records.insert(late + 14, (log.records[late + 14][0], device_id, payload))
     return log
 
 
@@ -126,3 +137,31 @@ def test_a_rolling_row_changed_behind_everybodys_back_is_named(world: BatchWorld
     (check,) = [found for found in result.get_asset_check_evaluations() if found.check_name == "nothing_unexplained"]
     assert not check.passed
     assert "watch-1 at 2026-03-29T12:20:10+00:00 (span_s = 60)" in str(check.metadata["examples"].value)
+
+
+def test_what_vanishes_from_the_last_hour_is_named_and_not_worn_is_equal_by_value(world: BatchWorld) -> None:
+    still, hearts = lying_still(110), pulses({85, 100}, minutes=110)
+    for log in (still, hearts):
+        world.archived(log)
+    world.streamed_together(still, hearts)
+    off = events(world, "not_worn")
+    # The quarter that begins after 95 minutes is not over: nothing came after it.
+    assert [(*event[:2], *event[3:]) for event in off] == [
+        (50, 80, "m[g]", "stream", False),
+        (80, 95, "m[g]", "stream", True),
+    ]
+    assert [event[2] for event in off] == [pytest.approx(4.0, rel=0.05)] * 2
+    assert [event[0] for event in events(world, "implausible_heart_rate")] == [85, 100]
+    deleted = "DELETE FROM telemetry.anomalies WHERE kind = 'implausible_heart_rate' AND started_at = "
+    world.sql.execute(deleted + "timestamptz '2026-03-29 13:20:00+00'")
+
+    result = world.build(*ASSETS, raise_on_error=False)
+    (run,) = world.sql.rows("SELECT * FROM quality.parity_runs")
+    assert run["unexplained"] == 1
+    (check,) = [found for found in result.get_asset_check_evaluations() if found.check_name == "nothing_unexplained"]
+    assert not check.passed
+    named = str(check.metadata["examples"].value)
+    assert "watch-1 at 2026-03-29T13:20:00+00:00 (kind = 'implausible_heart_rate')" in named
+    batch = world.lake.read_table("features/rules", ["2026-03-29"]).filter(pc.field("kind") == "not_worn")
+    assert batch.column("extreme_value").to_pylist() == [off[0][2], events(world, "not_worn")[1][2]]
+    assert events(world, "not_worn")[0] == off[0]
