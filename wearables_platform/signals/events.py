@@ -18,7 +18,7 @@ from wearables_platform.signals.compiled import compiled, plain
 from wearables_platform.signals.features import row_gravity_g
 from wearables_platform.signals.overlaps import Seconds, always, into_seconds
 from wearables_platform.signals.samples import Index, SampleTable
-from wearables_platform.signals.walk import nothing_before, postures_before
+from wearables_platform.signals.walk import MIN_POSTURE_SAMPLES, nothing_before, postures_before
 
 SPIKE = "spike"
 
@@ -27,6 +27,12 @@ BLOCK_US = 100_000
 
 LEAD_US = 200_000
 """How far before its trigger an event may start: a half sine of 4 g and 300 ms against gravity rises for 60 ms."""
+
+AFTER_US: Final = 500_000
+"""The posture after an event is the median of so much at the end of the span it may look at."""
+
+MOST_AFTER: Final = 200
+"""So many samples say enough of a posture."""
 
 ONSET_DTYPE: Final = np.dtype(
     [
@@ -49,7 +55,7 @@ class SpikeParams:
     trigger_g : float
         Magnitude from which a sample may start an event. A push of 3.3 g straight against gravity leaves 2.3 g.
     spike_threshold_g : float
-        Least deviation from the posture before the event. A half sine of 4 g and 30 ms, averaged over 10 ms,
+        Least deviation from the postures before and after the event. A half sine of 4 g and 30 ms, averaged over 10 ms,
         reaches 3.3 to 3.8 g; brisk walking at the wrist stays below 2 g.
     edge : float
         Share of the top at which an event starts and ends; of a half sine, 8 % of its length from either end.
@@ -92,6 +98,10 @@ class EventRows:
         `peak_g`, of the cleaned samples elsewhere.
     direction_x, direction_y, direction_z : (E,) float64
         Unit vector of the deviation from the posture before, at the top.
+
+    Notes
+    -----
+    Events of a series do not overlap.
     """
 
     device: NDArray[np.int32]
@@ -194,6 +204,10 @@ def describe_events(cleaned: CleanSamples, onsets: NDArray[np.void], params: Spi
 
     Notes
     -----
+    Where an arm merely turns, the deviation from the posture before stays; so a sample deviates by its distance from
+    the nearer of the postures before and after. Of two triggers further apart than `rest_ms` each has its own event,
+    and the calmest sample between them parts the two.
+
     An event depends on the samples of its series from `LEAD_US` before its onset to `max_duration_ms` less that after
     it, besides the halo of the cleaning, and on its onset's posture.
     """
@@ -238,67 +252,141 @@ def _position(wanted: Any, device: Any, boot: Any, segment: Any, time_us: Any) -
 
 
 @compiled
-def _describe(  # noqa: C901 (one compiled loop)
-    onsets: Any, table: Any, clean: Any, levels: Any, spans_us: Any, out: Any
-) -> None:
+def _lead(run_first: Any, time_us: Any, onset: int) -> int:
+    """Return the earliest sample at which the event of an onset may start, but for triggers before it."""
+    low = onset
+    while low > run_first[onset] and time_us[low - 1] >= time_us[onset] - LEAD_US:
+        low -= 1
+    return low
+
+
+@compiled
+def _parted(vm_g: Any, trigger: int, onset: int) -> int:
+    """Return where the event of an onset begins that another's last trigger precedes: where it is calmest between."""
+    calmest = trigger + 1
+    for k in range(trigger + 1, onset):
+        if vm_g[k] < vm_g[calmest]:
+            calmest = k
+    return calmest
+
+
+@compiled
+def _search(clean: Any, time_us: Any, onset: int, trigger_g: float, spans_us: Any) -> tuple[int, int, int]:
+    """Return the samples [low, high) that are this event's alone, and the last trigger of its run."""
+    _, vm_g, run_first, run_last = clean
+    longest_us, rest_us = spans_us
+    low = _lead(run_first, time_us, onset)
+    for k in range(onset - 1, low - 1, -1):
+        if vm_g[k] >= trigger_g:
+            low = _parted(vm_g, k, onset)
+            break
+    end, high = onset, onset + 1
+    while high <= run_last[onset] and time_us[high] < time_us[onset] + longest_us - LEAD_US:
+        if vm_g[high] >= trigger_g:
+            if time_us[high] - time_us[end] > rest_us:  # another event's onset
+                first = _lead(run_first, time_us, high)
+                high = _parted(vm_g, end, high) if end >= first else first
+                break
+            end = high
+        high += 1
+    return low, high, end
+
+
+@compiled
+def _posture_after(clean: Any, time_us: Any, onset: int, longest_us: float, ordered: Any, posture: Any) -> None:
+    """Find the median of each axis at the end of the span that an event may look at; NaN: too few samples."""
+    accel_g, _, _, run_last = clean
+    to_us = time_us[onset] + longest_us - LEAD_US
+    begin = onset
+    while begin <= run_last[onset] and time_us[begin] < to_us - AFTER_US:
+        begin += 1
+    for axis in range(3):
+        count = 0
+        while begin + count <= run_last[onset] and time_us[begin + count] < to_us and count < len(ordered):
+            value, place = accel_g[begin + count, axis], count
+            while place > 0 and ordered[place - 1] > value:
+                ordered[place] = ordered[place - 1]
+                place -= 1
+            ordered[place] = value
+            count += 1
+        posture[axis] = ordered[count // 2] if count >= MIN_POSTURE_SAMPLES else np.nan
+
+
+@compiled
+def _distance_g(accel_g: Any, at: int, posture: Any) -> float:
+    x, y, z = accel_g[at, 0] - posture[0], accel_g[at, 1] - posture[1], accel_g[at, 2] - posture[2]
+    return float(np.sqrt(x * x + y * y + z * z))
+
+
+@compiled
+def _extent(size_g: Any, top: int, share: float) -> tuple[int, int]:
+    """Return the first and the last sample in a row with the top that reach a share of it."""
+    first, last = top, top
+    while first > 0 and size_g[first - 1] >= share * size_g[top]:
+        first -= 1
+    while last < len(size_g) - 1 and size_g[last + 1] >= share * size_g[top]:
+        last += 1
+    return first, last
+
+
+@compiled
+def _sizes_g(accel_g: Any, low: int, high: int, before: Any, after: Any) -> Any:
+    """Return how far the samples lie from the nearer of both postures; `after` may be NaN: not known."""
+    size_g = np.empty(high - low)
+    for k in range(low, high):
+        size_g[k - low] = _distance_g(accel_g, k, before)
+        from_after_g = _distance_g(accel_g, k, after)
+        if from_after_g < size_g[k - low]:
+            size_g[k - low] = from_after_g
+    return size_g
+
+
+@compiled
+def _largest_g(vm_g: Any, block_peak_g: Any, time_us: Any, spans: Any) -> float:
+    """Return the largest magnitude of an event, that of the blocks it touches included."""
+    run_first, first, last = spans
+    peak_g = 0.0
+    for k in range(first, last + 1):
+        peak_g = max(peak_g, vm_g[k])
+    k = last
+    while k >= run_first and time_us[k] > time_us[first] - BLOCK_US:
+        if block_peak_g[k] > peak_g:
+            peak_g = np.float64(block_peak_g[k])
+        k -= 1
+    return float(peak_g)
+
+
+@compiled
+def _describe(onsets: Any, table: Any, clean: Any, levels: Any, spans_us: Any, out: Any) -> None:
     device, boot, segment, onset_us, posture_g = onsets
     at_device, at_boot, at_segment, time_us, rate_hz, block_peak_g = table
-    accel_g, vm_g, run_first, run_last = clean
+    accel_g, vm_g, run_first, _ = clean
     trigger_g, threshold_g, edge, shoulder, min_duration_ms = levels
-    longest_us, rest_us = spans_us
     found, start_us, numbers = out
+    ordered, before, after = np.empty(MOST_AFTER), np.empty(3), np.empty(3)
     for number in range(len(device)):
         wanted = (device[number], boot[number], segment[number], onset_us[number])
         onset = _position(wanted, at_device, at_boot, at_segment, time_us)
         while vm_g[onset] < trigger_g:  # of equal stamps, the one that triggered
             onset += 1
-        low, high = onset, onset + 1
-        while low > run_first[onset] and time_us[low - 1] >= time_us[onset] - LEAD_US:
-            low -= 1
-        while high <= run_last[onset] and time_us[high] < time_us[onset] + longest_us - LEAD_US:
-            high += 1
-        posture = posture_g[number].astype(np.float64)
-        if np.isnan(posture[0]):  # one g along the onset's own direction
-            posture = accel_g[onset] / vm_g[onset]
-        px, py, pz = posture[0], posture[1], posture[2]
-        size_g = np.empty(high - low)
-        for k in range(low, high):
-            dx, dy, dz = accel_g[k, 0] - px, accel_g[k, 1] - py, accel_g[k, 2] - pz
-            size_g[k - low] = np.sqrt(dx * dx + dy * dy + dz * dz)
-        end = onset
-        for k in range(onset + 1, high):
-            if vm_g[k] >= trigger_g:
-                if time_us[k] - time_us[end] > rest_us:
-                    break
-                end = k
-        top = onset
-        for k in range(onset + 1, end + 1):
-            if size_g[k - low] > size_g[top - low]:
+        for axis in range(3):  # not known: one g along the onset's own direction
+            known = not np.isnan(posture_g[number, 0])
+            before[axis] = posture_g[number, axis] if known else accel_g[onset, axis] / vm_g[onset]
+        _posture_after(clean, time_us, onset, spans_us[0], ordered, after)
+        low, high, end = _search(clean, time_us, onset, trigger_g, spans_us)
+        size_g = _sizes_g(accel_g, low, high, before, after)
+        top, period_ms = onset - low, 1000.0 / rate_hz[onset]
+        for k in range(onset - low + 1, min(end + 1, high) - low):
+            if size_g[k] > size_g[top]:
                 top = k
-        top_g, period_ms = size_g[top - low], 1000.0 / rate_hz[onset]
-        first, last = top, top
-        while first > low and size_g[first - 1 - low] >= shoulder * top_g:
-            first -= 1
-        while last < high - 1 and size_g[last + 1 - low] >= shoulder * top_g:
-            last += 1
-        if top_g < threshold_g or (last - first + 1.5) * period_ms < min_duration_ms:
+        first, last = _extent(size_g, top, shoulder)
+        if size_g[top] < threshold_g or (last - first + 1.5) * period_ms < min_duration_ms:
             continue
-        first, last = top, top
-        while first > low and size_g[first - 1 - low] >= edge * top_g:
-            first -= 1
-        while last < high - 1 and size_g[last + 1 - low] >= edge * top_g:
-            last += 1
-        peak_g = 0.0
-        for k in range(first, last + 1):
-            peak_g = max(peak_g, vm_g[k])
-        k = last
-        while k >= run_first[onset] and time_us[k] > time_us[first] - BLOCK_US:
-            if block_peak_g[k] > peak_g:
-                peak_g = np.float64(block_peak_g[k])
-            k -= 1
+        first, last = _extent(size_g, top, edge)
+        first, last, top = first + low, last + low, top + low
+        away_g = _distance_g(accel_g, top, before)
         found[number], start_us[number] = True, time_us[first]
         numbers[number, 0] = (time_us[last] - time_us[first]) / 1000.0 + period_ms
-        numbers[number, 1] = peak_g
-        numbers[number, 2] = (accel_g[top, 0] - px) / top_g
-        numbers[number, 3] = (accel_g[top, 1] - py) / top_g
-        numbers[number, 4] = (accel_g[top, 2] - pz) / top_g
+        numbers[number, 1] = _largest_g(vm_g, block_peak_g, time_us, (run_first[onset], first, last))
+        for axis in range(3):
+            numbers[number, 2 + axis] = (accel_g[top, axis] - before[axis]) / away_g
