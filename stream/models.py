@@ -38,10 +38,25 @@ class LiveModels:
     def __init__(self, load: Load, announce: Announce) -> None:
         self._load, self._announce = load, announce
         self._timeline = ModelTimeline()
+        self.complete = threading.Event()  # the releases there were at the start have been taken, or it failed
+        self.failure: Exception | None = None  # what ended the following
 
     def score(self, rows: WindowRows) -> tuple[npt.NDArray[np.float64], list[str | None]]:
-        """Return a score per row and the version that made it; NaN and None where no model was in force."""
+        """Return a score per row and the version that made it; NaN and None where no model was in force.
+
+        The first rows wait until the releases there are have been read: no window may miss its model. Newest values
+        do not wait for that.
+        """
+        if not self.complete.wait(_START_TIMEOUT_S):
+            msg = f"the end of {MODELS_TOPIC} was not reached within {_START_TIMEOUT_S:g} s"
+            raise StoreUnavailable(msg)
+        self.raise_if_failed()
         return self._timeline.score(rows)
+
+    def raise_if_failed(self) -> None:
+        """Raise what ended the following, if anything did."""
+        if self.failure is not None:
+            raise self.failure
 
     def take(self, payload: bytes, loaded_at_us: int) -> None:
         """Take one record of the models topic; a release that must not be used is logged, counted and left."""
@@ -71,22 +86,12 @@ class ModelFollower:
     def __init__(self, kafka_url: str, models: LiveModels, clock_us: Callable[[], int]) -> None:
         self._reader = PartitionReader(kafka_url, MODELS_TOPIC, 0, group_id="stream-models")
         self._models, self._clock_us = models, clock_us
-        self._caught_up, self._stopping = threading.Event(), threading.Event()
-        self._failure: Exception | None = None
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="models", daemon=True)
 
     def start(self) -> None:
-        """Start following and wait until all releases there are have been seen: windows must not miss their model."""
+        """Start following."""
         self._thread.start()
-        if not self._caught_up.wait(_START_TIMEOUT_S):
-            msg = f"the end of {MODELS_TOPIC} was not reached within {_START_TIMEOUT_S:g} s"
-            raise StoreUnavailable(msg)
-        self.raise_if_failed()
-
-    def raise_if_failed(self) -> None:
-        """Raise what ended the following, if anything did."""
-        if self._failure is not None:
-            raise self._failure
 
     def stop(self) -> None:
         """Stop following."""
@@ -99,9 +104,8 @@ class ModelFollower:
             while not self._stopping.is_set():
                 self._step()
         except Exception as exc:  # noqa: BLE001 - handed to the worker, which raises it
-            self._failure = exc
-        finally:
-            self._caught_up.set()
+            self._models.failure = exc
+            self._models.complete.set()
 
     def _step(self) -> None:
         try:
@@ -115,4 +119,4 @@ class ModelFollower:
             if payload:  # a tombstone withdraws a name; versions already in force stay, their windows were scored
                 self._models.take(payload, self._clock_us())
         if fetch.at_end:
-            self._caught_up.set()
+            self._models.complete.set()

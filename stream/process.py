@@ -88,7 +88,7 @@ def stream_until(settings: Settings, stopping: threading.Event, health: Health) 
     watch = LogWatch(Admin(settings.require("kafka_url"), f"{NAME}-watch"), log)
 
     def turn() -> None:
-        follower.raise_if_failed()
+        models.raise_if_failed()
         watch.raise_if_failed()
         health.ready()
 
