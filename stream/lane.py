@@ -25,7 +25,9 @@ class LaneRules(Protocol):
     harvest, or None.
     """
 
-    def step(self, harvests: Sequence[Harvest], clocks: Mapping[str, int]) -> Harvest | None:
+    def step(
+        self, harvests: Sequence[Harvest], clocks: Mapping[str, int], partition: int, read: Mapping[str, int]
+    ) -> Harvest | None:
         """Take the harvests of one step; `clocks` says by topic how far it has been read, in log time."""
 
 
@@ -80,7 +82,8 @@ class Lane:
             topic: max(partition.state.log_us, waited_us) if topic in at_end else partition.state.log_us
             for topic, partition in self.partitions.items()
         }
-        together = self.rules.step(harvests, clocks)
+        read = {topic: partition.state.next_offset for topic, partition in self.partitions.items()}
+        together = self.rules.step(harvests, clocks, self.state.number, read)
         return harvests if together is None else [*harvests, together]
 
 

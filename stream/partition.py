@@ -5,6 +5,7 @@ A `Harvest` is the dataflow's item: everything one step of one partition has for
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
@@ -51,11 +52,16 @@ class ScoredRows:
 
 @dataclass(frozen=True)
 class Ruled:
-    """What a lane's rules found in one step; `device_ids` names the devices that findings count."""
+    """What a lane's rules found in one step; `device_ids` names the devices that findings count.
+
+    `partition` is the lane's, and `read` how far each topic had been read by then.
+    """
 
     device_ids: list[str]
     findings: Findings
     log_us: int
+    partition: int
+    read: Mapping[str, int]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from stream.partition import Harvest, Ruled
 from stream.rows import ANOMALIES, FINAL_REVISION, PROVISIONAL_REVISION, TableRows, stream_table
 from wearables_platform.clients.binary_copy import Column, Text
 from wearables_platform.clients.latest import LatestBatch
+from wearables_platform.domain.channels import ACCELERATION, VITALS
 from wearables_platform.domain.severity import rule_severity
 from wearables_platform.domain.time_policy import from_us
 from wearables_platform.signals.minutes import MINUTE_US
@@ -146,17 +147,21 @@ def rule_events(ruled: Ruled) -> list[dict[str, Any]]:
 
 
 def late_minute_columns(harvests: Sequence[Harvest]) -> dict[str, list[Any]]:
-    """Return parameters of `mark_dirty_minutes`; one entry per device and minute."""
+    """Return parameters of `mark_dirty_minutes`; one entry per device, minute and topic."""
     marks = {
-        (one.device_ids[device], minute): one.log_us
+        (one.device_ids[device], minute, topic): (from_us(one.log_us), one.partition, one.read[topic])
         for one in (harvest.ruled for harvest in harvests)
         if one is not None
-        for device, minute in one.findings.late.tolist()
+        for device, minute, heart in one.findings.late.tolist()
+        for topic in [VITALS.topic if heart else ACCELERATION.topic]
     }
     return {
-        "device_ids": [device_id for device_id, _ in marks],
-        "starts": [from_us(minute * MINUTE_US) for _, minute in marks],
-        "noticed": [from_us(log_us) for log_us in marks.values()],
+        "device_ids": [device_id for device_id, _, _ in marks],
+        "starts": [from_us(minute * MINUTE_US) for _, minute, _ in marks],
+        "topics": [topic for _, _, topic in marks],
+        "noticed": [noticed for noticed, _, _ in marks.values()],
+        "partitions": [partition for _, partition, _ in marks.values()],
+        "read": [position for _, _, position in marks.values()],
     }
 
 

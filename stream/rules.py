@@ -37,8 +37,10 @@ class LiveRules:
     memory: DeviceRules
     devices: Devices
 
-    def step(self, harvests: Sequence[Harvest], clocks: Mapping[str, int]) -> Harvest | None:
-        """Take the harvests of one step; `clocks` is how far each topic has been read, in log time."""
+    def step(
+        self, harvests: Sequence[Harvest], clocks: Mapping[str, int], partition: int, read: Mapping[str, int]
+    ) -> Harvest | None:
+        """Take the harvests of one step; `clocks` and `read` say how far each topic was read, in time and offsets."""
         rows = final_rows(harvests, self.devices)
         readings = readings_of([h.messages for h in harvests if h.topic == VITALS.topic], self.devices)
         heard = [h.messages for h in harvests if h.topic == ACCELERATION.topic and h.messages is not None]
@@ -50,7 +52,7 @@ class LiveRules:
         found = replace(found, events=np.concatenate((found.events, *events)))
         if not len(found):
             return None
-        ruled = Ruled(self.devices.names, found, clocks[ACCELERATION.topic])
+        ruled = Ruled(self.devices.names, found, clocks[ACCELERATION.topic], partition, read)
         return Harvest(ACCELERATION.topic, -1, None, ruled=ruled)
 
     def _heard(self, messages: Messages) -> npt.NDArray[np.void]:

@@ -19,7 +19,13 @@ from wearables_platform.batch.repair import (
     repair_windows,
     resolve_dirty,
 )
-from wearables_platform.batch.rule_repair import RuleEvidence, gather_rule_evidence, repair_rules, rule_parity
+from wearables_platform.batch.rule_repair import (
+    RuleEvidence,
+    gather_rule_evidence,
+    repair_rules,
+    resolve_late_minutes,
+    rule_parity,
+)
 from wearables_platform.batch.rules import RULE_DATASETS, day_rules, publish_rules
 from wearables_platform.batch.windows import DeviceEnd, day_bounds_us, day_features, device_ends, publish_features
 from wearables_platform.clients.lake import Lake, Manifest
@@ -55,10 +61,11 @@ def recompute_day(sql: SqlClient, lake: Lake, day: str, load: Load, score: Score
 
 @dataclass(frozen=True)
 class RuledDay:
-    """What judging a day wrote to the lake and changed in the database, by dataset."""
+    """What judging a day wrote to the lake, changed in the database, by dataset; how many late minutes it resolved."""
 
     manifests: Mapping[str, Manifest]
     repaired: Mapping[str, Repaired]
+    resolved: int
 
 
 def judge_day(sql: SqlClient, lake: Lake, day: str, load: Load) -> RuledDay:
@@ -68,7 +75,8 @@ def judge_day(sql: SqlClient, lake: Lake, day: str, load: Load) -> RuledDay:
     manifests = publish_rules(lake, editions, found)
     motion = _evidence(sql, lake, day, found.motion_ends, load.at)
     evidence = _rule_evidence(sql, lake, day, motion, found.heart_ends)
-    return RuledDay(manifests, repair_rules(sql, found.tables, day_bounds_us(day), evidence, load))
+    repaired = repair_rules(sql, found.tables, day_bounds_us(day), evidence, load)
+    return RuledDay(manifests, repaired, resolve_late_minutes(sql, day_bounds_us(day), evidence))
 
 
 def check_day(sql: SqlClient, lake: Lake, day: str, *, run_id: str, at: datetime) -> DayParity:

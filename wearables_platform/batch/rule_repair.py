@@ -20,7 +20,7 @@ from wearables_platform.batch.repair import STREAM, DayEvidence, Load, OwnValues
 from wearables_platform.batch.rules import CROSSING_US
 from wearables_platform.batch.windows import DeviceEnd
 from wearables_platform.clients.sql import Connection, SqlClient, load_queries
-from wearables_platform.domain.channels import VITALS
+from wearables_platform.domain.channels import ACCELERATION, VITALS
 from wearables_platform.domain.severity import rule_severity
 from wearables_platform.domain.time_policy import from_us
 from wearables_platform.signals.minutes import GRACE_MINUTES, MINUTE_US
@@ -201,6 +201,28 @@ def repair_rules(
         found = repair(sql, one.table, tables[one.dataset], _days_of(one, day_us), known, load, *one.own())
         done[one.dataset] = _added(done.get(one.dataset, Repaired(0, {})), found)
     return done
+
+
+def resolve_late_minutes(sql: SqlClient, day_us: tuple[int, int], evidence: RuleEvidence) -> int:
+    """Mark the day's late minutes as dealt with of which the lake held everything the stream knew; returns how many."""
+    parts = ((ACCELERATION, evidence.motion), (VITALS, evidence.heart))
+    held = [(channel.topic, *at) for channel, known in parts for at in _archived(known).items()]
+    topics, partitions, positions = ([one[n] for one in held] for n in range(3))
+    with sql.transaction() as connection:
+        resolved: int = _queries.resolve_dirty_minutes(
+            connection,
+            first=from_us(day_us[0]),
+            last=from_us(day_us[1]),
+            topics=topics,
+            partitions=partitions,
+            positions=positions,
+        )
+    return resolved
+
+
+def _archived(known: DayEvidence) -> Mapping[int, int]:
+    """Return per partition the position before which the lake held everything; where the log is gone, it holds all."""
+    return known.archive_read or {end.partition: 2**62 for end in known.ends.values()}
 
 
 def _all_settled(known: DayEvidence) -> bool:

@@ -68,8 +68,8 @@ MINUTE: Final = np.dtype(
     ]
 )
 
-LATE: Final = np.dtype([("device", np.int32), ("span", np.int32)])
-"""A minute that was judged without all there is of it."""
+LATE: Final = np.dtype([("device", np.int32), ("span", np.int32), ("heart", np.bool_)])
+"""A minute that was judged without all there is of it, and whether it is heart rate that it lacked, or movement."""
 
 # Within such seconds the count of samples says nothing of the sensor's clock.
 _BROKEN: Final = QualityFlag.GAP | QualityFlag.CLOCK_STEP | QualityFlag.OVERLAP | QualityFlag.REBOOT
@@ -176,14 +176,18 @@ class MinuteJoin:
             if it ever comes back.
         """
         self._taken_with = self.motion_may_go_on, self.heart_may_go_on
-        late = [_keys(table[table["span"] < self.done[table["device"]]]) for table in (motion, heart)]
+        late = [self._late(motion, heart=False), self._late(heart, heart=True)]
         self.motion = by_key(np.concatenate((self.motion, motion[motion["span"] >= self.done[motion["device"]]])))
         self.heart = heart_sums(np.concatenate((self.heart, heart[heart["span"] >= self.done[heart["device"]]])))
         np.maximum.at(self.heart_front, heart["device"], heart["span"])
         before, front = self.done, motion_front.astype(np.int64)
         self.done = np.maximum(before, self._ready(front, self.heart_front.astype(np.int64)))
         overtaken = np.flatnonzero((front >= before) & (front < self.done) & (front != NO_SPAN))
-        return self._released(), np.concatenate([*late, _of(overtaken, front[overtaken])])
+        return self._released(), np.concatenate([*late, _late(overtaken, front[overtaken], heart=False)])
+
+    def _late(self, table: Table, *, heart: bool) -> Table:
+        table = table[table["span"] < self.done[table["device"]]]
+        return _late(table["device"], table["span"], heart=heart)
 
     def _ready(self, motion: Ints, heart: Ints) -> NDArray[np.int32]:
         """Return the minute before which both sensors, or one of them and patience, are at an end."""
@@ -202,14 +206,10 @@ class MinuteJoin:
         return minutes
 
 
-def _keys(table: Table) -> Table:
-    return _of(table["device"], table["span"])
-
-
-def _of(device: NDArray[Any], span: NDArray[Any]) -> Table:
-    keys = np.zeros(len(device), LATE)
-    keys["device"], keys["span"] = device, span
-    return keys
+def _late(device: NDArray[Any], span: NDArray[Any], *, heart: bool) -> Table:
+    late = np.zeros(len(device), LATE)
+    late["device"], late["span"], late["heart"] = device, span, heart
+    return late
 
 
 def joined(motion: Table, heart: Table) -> Table:

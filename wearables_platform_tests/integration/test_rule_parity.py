@@ -105,7 +105,7 @@ def test_events_wear_and_rolling_rows_are_equal_or_have_a_cause(world: BatchWorl
     ]
     silences = [event[:3] for event in events(world, "silent_sensor")]
     assert silences == [(40, 42, 130.0), (60, 61, pytest.approx(60, abs=30))]
-    late = world.sql.rows("SELECT minute_start FROM quality.dirty_minutes")
+    late = world.sql.rows("SELECT minute_start, read_until FROM quality.dirty_minutes WHERE NOT resolved")
     assert [round(row["minute_start"].timestamp() / 60 - BEGIN_US / MINUTE_US) for row in late] == [30]
 
     result = world.build(*ASSETS)
@@ -113,6 +113,9 @@ def test_events_wear_and_rolling_rows_are_equal_or_have_a_cause(world: BatchWorl
     (run,) = world.sql.rows("SELECT * FROM quality.parity_runs")
     rules = run["detail"]["rules"]
     assert run["unexplained"] == 0
+    assert world.sql.rows("SELECT topic, read_until, resolved FROM quality.dirty_minutes") == [
+        {"topic": VITALS.topic, "read_until": late[0]["read_until"], "resolved": True}
+    ]
     assert rules["clean"] > 300
     assert rules["clean_equal"] == rules["clean"]
     assert rules["dirty"] > 10

@@ -108,7 +108,7 @@ def test_any_cut_gives_what_the_whole_gives(seed: int) -> None:
     rules.grow(DEVICES)
     live = as_it_comes(all_rows, heart, rng, rules)
     until_us = START_US + SECONDS * 1_000_000
-    late = {(d, m // 60) for d, m in live.late.tolist()}
+    late = {(d, m // 60) for d, m, _ in live.late.tolist()}
     whole, said = over(final_findings(all_rows, heart, DEVICES), until_us), over(live, until_us)
     assert said["rolling"] == whole["rolling"]
     assert said["wear"] == whole["wear"]

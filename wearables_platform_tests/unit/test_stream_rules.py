@@ -157,6 +157,7 @@ def test_a_heart_rate_that_comes_minutes_late_marks_its_minute() -> None:
     assert not reading.events()
     reading.take(fetch(VITALS, pulses(late_s=800), 3, 5))
     columns = rule_rows.late_minute_columns(reading.harvests)
+    assert (columns["topics"], columns["read"], columns["partitions"]) == ([VITALS.topic] * 2, [5] * 2, [0] * 2)
     assert [(at.minute, device) for at, device in zip(columns["starts"], columns["device_ids"], strict=True)] == [
         (3, "watch-1"),
         (4, "watch-1"),

@@ -10,10 +10,10 @@ ORDER BY device_id, window_start, noticed_append_time, cause, message_id;
 
 -- name: find_dirty_minutes(first, last)
 -- Minutes of [first, last) of which something was said after the stream's rules had judged them.
-SELECT device_id, (extract(epoch FROM minute_start) * 1000000)::bigint AS minute_start_us
+SELECT DISTINCT device_id, (extract(epoch FROM minute_start) * 1000000)::bigint AS minute_start_us
 FROM quality.dirty_minutes
 WHERE minute_start >= :first AND minute_start < :last
-ORDER BY device_id, minute_start;
+ORDER BY 1, 2;
 
 -- name: find_read_positions(consumer, topic)
 -- Per partition of a topic, the position after the last one a consumer has read.
@@ -31,12 +31,22 @@ SET resolved_revision = coalesce(
 WHERE d.window_start >= :first AND d.window_start < :last AND d.resolved_revision IS NULL
   AND (d.cause = 'quarantined' OR d.message_id = ANY(:message_ids));
 
+-- name: resolve_dirty_minutes(first, last, topics, partitions, positions)!
+-- Mark the minutes of [first, last) as dealt with of which the lake holds, per topic and partition, all before a position.
+UPDATE quality.dirty_minutes d
+SET resolved = true
+WHERE d.minute_start >= :first AND d.minute_start < :last AND NOT d.resolved
+  AND (d.topic = '' OR EXISTS (
+      SELECT FROM unnest(CAST(:topics AS text[]), CAST(:partitions AS int4[]), CAST(:positions AS int8[]))
+          AS held (topic, partition_number, position)
+      WHERE held.topic = d.topic AND held.partition_number = d.partition_number AND held.position >= d.read_until));
+
 -- name: find_days_with_dirty_windows()
--- Days with windows nobody has dealt with, and a mark that changes when another is added.
-SELECT (window_start AT TIME ZONE 'UTC')::date::text AS day, count(*) AS windows,
-       max(noticed_append_time)::text AS last_noticed
-FROM quality.dirty_windows
-WHERE resolved_revision IS NULL
+-- Days with windows or minutes nobody has dealt with, and a mark that changes when another is added.
+SELECT (start AT TIME ZONE 'UTC')::date::text AS day, count(*) AS windows, max(noticed_append_time)::text AS last_noticed
+FROM (SELECT window_start AS start, noticed_append_time FROM quality.dirty_windows WHERE resolved_revision IS NULL
+      UNION ALL
+      SELECT minute_start, noticed_append_time FROM quality.dirty_minutes WHERE NOT resolved) AS dirty
 GROUP BY 1
 ORDER BY 1;
 

@@ -32,11 +32,14 @@ SELECT * FROM unnest(CAST(:device_ids AS text[]), CAST(:starts AS timestamptz[])
                      CAST(:message_ids AS text[]), CAST(:noticed AS timestamptz[]))
 ON CONFLICT (device_id, window_start, cause, message_id) DO NOTHING;
 
--- name: mark_dirty_minutes(device_ids, starts, noticed)!
--- Minutes of which something was said after the rules had judged them.
-INSERT INTO quality.dirty_minutes (device_id, minute_start, noticed_append_time)
-SELECT * FROM unnest(CAST(:device_ids AS text[]), CAST(:starts AS timestamptz[]), CAST(:noticed AS timestamptz[]))
-ON CONFLICT (device_id, minute_start) DO NOTHING;
+-- name: mark_dirty_minutes(device_ids, starts, noticed, topics, partitions, read)!
+-- Minutes of which a topic said something after the rules had judged them, and how far it had been read by then.
+INSERT INTO quality.dirty_minutes AS d (device_id, minute_start, noticed_append_time, topic, partition_number, read_until)
+SELECT * FROM unnest(CAST(:device_ids AS text[]), CAST(:starts AS timestamptz[]), CAST(:noticed AS timestamptz[]),
+                     CAST(:topics AS text[]), CAST(:partitions AS int4[]), CAST(:read AS int8[]))
+ON CONFLICT (device_id, minute_start, topic) DO UPDATE
+SET noticed_append_time = excluded.noticed_append_time, read_until = excluded.read_until, resolved = false
+WHERE d.read_until < excluded.read_until;
 
 -- name: withdraw_provisional_anomalies(device_ids, froms, untils)!
 -- Remove the provisional spikes of spans whose rows are made anew; what is still true is written again.
