@@ -203,24 +203,12 @@ def _deviates(x: Any, i: int, run: Any, limits: Any, ordered: Any, out: Any) -> 
     hit, median = out
     any_hit = False
     for axis in range(x.shape[1]):
-        hit[axis] = False
-        if _is_far(x, axis, i, run, k, floor_g):
-            _put_in_order(x, axis, i, run, k, ordered)
-            median[axis] = ordered[k]
-            hit[axis] = abs(x[i, axis] - median[axis]) > max(sigmas * _spread(ordered, k), floor_g)
-            any_hit = any_hit or hit[axis]
+        _put_in_order(x, axis, i, run, k, ordered)
+        median[axis] = ordered[k]
+        away_g = abs(x[i, axis] - median[axis])
+        hit[axis] = away_g > floor_g and away_g > sigmas * _spread(ordered, k)
+        any_hit = any_hit or hit[axis]
     return any_hit
-
-
-@compiled
-def _is_far(x: Any, axis: int, i: int, run: Any, k: int, floor_g: float) -> bool:
-    """Tell whether the median of the 2 k + 1 samples differs by more than the floor: more than half lie on one side."""
-    here, above, below = x[i, axis], 0, 0
-    for offset in range(-k, k + 1):
-        difference = x[_mirrored(i + offset, run), axis] - here
-        above += difference > floor_g
-        below += difference < -floor_g
-    return bool(above > k or below > k)
 
 
 @compiled
@@ -237,6 +225,9 @@ def _mirrored(at: int, run: Any) -> int:
 @compiled
 def _put_in_order(x: Any, axis: int, i: int, run: Any, half: int, ordered: Any) -> None:
     """Put the values up to `half` samples away into ascending order."""
+    if half == 3 and i - half >= run[0] and i + half <= run[1]:  # nearly always
+        _put_seven_in_order(x, axis, i, ordered)
+        return
     for number in range(2 * half + 1):
         value = x[_mirrored(i + number - half, run), axis]
         place = number
@@ -247,16 +238,33 @@ def _put_in_order(x: Any, axis: int, i: int, run: Any, half: int, ordered: Any) 
 
 
 @compiled
+def _pair(a: float, b: float) -> tuple[float, float]:
+    return (b if b < a else a), (a if b < a else b)
+
+
+@compiled
+def _put_seven_in_order(x: Any, axis: int, i: int, ordered: Any) -> None:
+    """Sort by a network of 16 comparisons without a branch: a processor cannot guess which way restless values go."""
+    a, b, c, d = x[i - 3, axis], x[i - 2, axis], x[i - 1, axis], x[i, axis]
+    e, f, g = x[i + 1, axis], x[i + 2, axis], x[i + 3, axis]
+    (a, g), (c, d), (e, f) = _pair(a, g), _pair(c, d), _pair(e, f)
+    (a, c), (b, e), (d, g) = _pair(a, c), _pair(b, e), _pair(d, g)
+    (a, b), (c, f), (d, e) = _pair(a, b), _pair(c, f), _pair(d, e)
+    (b, c), (e, g) = _pair(b, c), _pair(e, g)
+    (c, d), (e, f) = _pair(c, d), _pair(e, f)
+    (b, c), (d, e), (f, g) = _pair(b, c), _pair(d, e), _pair(f, g)
+    ordered[0], ordered[1], ordered[2], ordered[3], ordered[4], ordered[5], ordered[6] = a, b, c, d, e, f, g
+
+
+@compiled
 def _spread(ordered: Any, k: int) -> float:
     """Return the median distance of 2 k + 1 ascending values from the middle one: k of them lie nearer, or as near."""
     low, high, distance = k - 1, k + 1, 0.0
     for _ in range(k):
-        below = ordered[k] - ordered[low] if low >= 0 else np.inf
-        above = ordered[high] - ordered[k] if high <= 2 * k else np.inf
-        if below <= above:
-            distance, low = below, low - 1
-        else:
-            distance, high = above, high + 1
+        below, above = ordered[k] - ordered[low], ordered[high] - ordered[k]
+        left = 1 if below <= above else 0
+        distance = below if left else above
+        low, high = low - left, high + 1 - left
     return distance
 
 
