@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wearables_platform.commands import recording_options as given
+from wearables_platform.edge.heart_rates import HeartRates, read_heart_rates, require_overlap
 from wearables_platform.edge.recordings import Recording, read_recordings
 from wearables_platform.signals.offline import AnalysisParams, analyze_recording
 
@@ -53,6 +55,14 @@ def analyze(
         typer.Option("--range-g", metavar="<float>", help="Range of the sensor, g: 2, 4, 8 or 16.", min=0.1),
     ] = 16.0,
     windows: Annotated[bool, typer.Option("--windows", help="Add the 1 s windows to the JSON.")] = False,
+    heart_rate: Annotated[
+        Path | None,
+        typer.Option(
+            "--heart-rate",
+            metavar="FILE",
+            help="Heart rates of the same person, for the rules: CSV of seconds since 1970 and bpm, or an E4's HR.csv.",
+        ),
+    ] = None,
     as_json: given.AsJson = False,
 ) -> None:
     """Run the signal kernels over each recording of a file and print what they find.
@@ -67,7 +77,8 @@ def analyze(
     )  # fmt: skip
     recordings = read_recordings(path, options)
     params = AnalysisParams(range_g=range_g)
-    found = [_analyzed(recording, params, with_windows=windows) for recording in recordings]
+    heart = None if heart_rate is None else read_heart_rates(heart_rate)
+    found = [_analyzed(recording, params, heart, with_windows=windows) for recording in recordings]
     if as_json:
         sys.stdout.write(json.dumps({"recordings": found}, allow_nan=False) + "\n")
     else:
@@ -76,13 +87,25 @@ def analyze(
         raise typer.Exit(1)
 
 
-def _analyzed(recording: Recording, params: AnalysisParams, *, with_windows: bool) -> dict[str, Any]:
+def _analyzed(
+    recording: Recording, params: AnalysisParams, heart: HeartRates | None, *, with_windows: bool
+) -> dict[str, Any]:
+    if heart is not None:
+        require_overlap(heart, recording.time_us)
     rate_hz = recording.rate_hz if math.isfinite(recording.rate_hz) else None
     summary = analyze_recording(
-        recording.time_us, recording.accel_g, rate_hz=rate_hz, params=params, with_windows=with_windows
+        recording.time_us,
+        recording.accel_g,
+        rate_hz=rate_hz,
+        params=params,
+        with_windows=with_windows,
+        heart=None if heart is None else (heart.time_us, heart.bpm),
     )
     plain = summary.to_dict()
     reasons = {**recording.skipped, **plain.pop("skipped")}
+    if heart is not None:
+        plain["heart_rates"] = len(heart)
+        plain["heart_rates_skipped"] = heart.skipped
     return {
         "group": recording.group,
         "samples": plain.pop("samples"),

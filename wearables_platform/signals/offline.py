@@ -70,7 +70,7 @@ class RecordingSummary:
         Samples at the end of the sensor's range, at the rate they were recorded.
     spikes : tuple of SpikeSummary
     events : tuple of RuleSummary
-        What the rules say of movement alone.
+        What the rules say of movement, and of heart rate where it is given.
     windows : WindowRows or None
     """
 
@@ -123,6 +123,7 @@ def analyze_recording(
     rate_hz: float | None = None,
     params: AnalysisParams | None = None,
     with_windows: bool = False,
+    heart: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None,
 ) -> RecordingSummary:
     """Analyse one recording of one device.
 
@@ -136,6 +137,8 @@ def analyze_recording(
     params : AnalysisParams, optional
     with_windows : bool
         Whether to return the window rows too.
+    heart : pair of (H,) arrays, optional
+        Heart rates of the same person: time in us, beats per minute. The rules look at them too.
 
     Returns
     -------
@@ -166,7 +169,7 @@ def analyze_recording(
         glitches=int(rows["glitches"].sum()),
         clipped=int((np.abs(accel).max(axis=1) >= CLIP_SHARE * params.range_g).sum()),
         spikes=_summaries(spike_events(table, params.spikes), int(stamps[0])),
-        events=_rule_summaries(rows, int(stamps[0])),
+        events=_rule_summaries(rows, heart, int(stamps[0])),
         windows=rows if with_windows else None,
     )
 
@@ -240,8 +243,11 @@ def _summaries(events: EventRows, origin_us: int) -> tuple[SpikeSummary, ...]:
     )
 
 
-def _rule_summaries(rows: WindowRows, origin_us: int) -> tuple[RuleSummary, ...]:
-    events = final_findings(rows, Readings.none(), 1).events
+def _rule_summaries(
+    rows: WindowRows, heart: tuple[NDArray[np.int64], NDArray[np.float64]] | None, origin_us: int
+) -> tuple[RuleSummary, ...]:
+    readings = Readings.none() if heart is None else Readings(np.zeros(len(heart[0]), np.int32), *heart)
+    events = final_findings(rows, readings, 1).events
     return tuple(
         RuleSummary(
             kind=RULE_KINDS[event["kind"]].name,
