@@ -29,7 +29,7 @@ def build_flow(source: Source[Harvest], sinks: Sinks) -> Dataflow:
     flow = Dataflow(NAME)
     harvests = op.input("read", flow, source)  # Harvest: what one fetch of one partition gave
     op.output("dead_letters", harvests, sinks.dead_letters)
+    op.output("latest", harvests, sinks.latest)  # first: who looks at now does not wait for a transaction
     op.output("history", harvests, sinks.history)
-    op.output("latest", harvests, sinks.latest)
     op.output("announcements", harvests, sinks.announcements)
     return flow

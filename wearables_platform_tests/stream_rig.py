@@ -35,10 +35,10 @@ from wearables_platform_tests.stream_logs import NoModel, Outcome, Record
 # Where a kill may strike: the function wrapped, and whether it dies before or after the call.
 POINTS: dict[str, tuple[Any, str, str]] = {
     "after_decode": (stream.partition, "decode_fetch", "after"),
+    "before_latest": (stream.sinks.LatestWriter, "write", "before"),
+    "after_latest": (stream.sinks.LatestWriter, "write", "after"),
     "before_history": (stream.sinks, "write_history", "before"),
     "in_history": (stream.sinks, "write_history", "after"),  # written, not committed
-    "after_history": (stream.sinks.LatestWriter, "write", "before"),  # the next sink begins
-    "after_latest": (stream.sinks.LatestWriter, "write", "after"),
     "before_snapshot": (stream.journal, "write_record", "before"),
     "in_snapshot": (stream.journal, "write_record", "after"),  # nothing on the disk yet
     "after_state": (stream.journal.Journal, "save", "after"),  # on the disk, and the engine does not know yet
