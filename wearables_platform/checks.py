@@ -173,6 +173,9 @@ CHECKS = [
     ),
     _features_check("window_features"),
     _features_check("spike_events"),
+    _features_check("rule_events"),
+    _features_check("wear"),
+    _features_check("rolling_features"),
     hours_add_up_to_windows,
     days_add_up_to_readings,
 ]

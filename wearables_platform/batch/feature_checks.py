@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wearables_platform.batch.rules import CROSSING_US
 from wearables_platform.batch.windows import day_bounds_us
 from wearables_platform.clients.lake import Lake
 from wearables_platform.clients.sql import SqlClient
 from wearables_platform.domain.time_policy import from_us
+from wearables_platform.signals.rolling import LONG_S, SHORT_S
+from wearables_platform.signals.silence import LONGEST_US
+from wearables_platform.signals.wear import QUARTER_US
 from wearables_platform.wire.feature_schema import EVENT_SCHEMA, SPIKES_DATASET, WINDOW_SCHEMA, WINDOWS_DATASET
+from wearables_platform.wire.rule_schema import (
+    ROLLING_DATASET,
+    ROLLING_SCHEMA,
+    RULE_SCHEMA,
+    RULES_DATASET,
+    WEAR_DATASET,
+    WEAR_SCHEMA,
+)
 
-_DATASETS = {
-    "window_features": (WINDOWS_DATASET, WINDOW_SCHEMA, ["device_id", "window_start"]),
-    "spike_events": (SPIKES_DATASET, EVENT_SCHEMA, ["device_id", "kind", "started_at"]),
-}
+Ranges = Mapping[str, tuple[float, float]]
+
 # Least and greatest value a column may hold, whoever wore the watch: by definition of the quantity.
-_RANGES = {
+_RANGES: Ranges = {
     "coverage": (0.0, 1.0),
     "enmo_mg": (0.0, 400_000.0),
     "mad_mg": (0.0, 400_000.0),
@@ -33,6 +44,43 @@ _RANGES = {
     "steps": (0, 10),
     "peak_g": (0.0, 1_000.0),
     "duration_ms": (0.0, 2_100.0),
+}
+_OF_RULES: Ranges = {"duration_ms": (0.0, LONGEST_US / 1_000)}
+_OF_WEAR: Ranges = {"seconds": (0, QUARTER_US // 1_000_000), "still_axes": (0, 3), "sd_mg": (0.0, 400_000.0)}
+_OF_ROLLING: Ranges = {
+    **_RANGES,
+    "span_s": (SHORT_S, LONG_S),
+    "seconds": (0, LONG_S),
+    "n_samples": (0, 1_000_000 * LONG_S),
+    "steps": (0, 10 * LONG_S),
+    "cadence_per_min": (0.0, 600.0),
+    "vm_std_g": (0.0, 400.0),
+    "vm_min_g": (0.0, 400.0),
+    "vm_max_g": (0.0, 400.0),
+    "enmo_1s_p95_mg": (0.0, 400_000.0),
+    "mad_1s_mean_mg": (0.0, 400_000.0),
+}
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """What a dataset's days must be like; `early_us` is how long before its day a row may start."""
+
+    dataset: str
+    schema: pa.Schema
+    keys: Sequence[str]
+    ranges: Ranges
+    early_us: int = 0
+
+
+_EXPECTED = {
+    "window_features": _Expected(WINDOWS_DATASET, WINDOW_SCHEMA, ["device_id", "window_start"], _RANGES),
+    "spike_events": _Expected(SPIKES_DATASET, EVENT_SCHEMA, ["device_id", "kind", "started_at"], _RANGES),
+    "rule_events": _Expected(RULES_DATASET, RULE_SCHEMA, ["device_id", "kind", "started_at"], _OF_RULES),
+    "wear": _Expected(WEAR_DATASET, WEAR_SCHEMA, ["device_id", "window_start"], _OF_WEAR),
+    "rolling_features": _Expected(
+        ROLLING_DATASET, ROLLING_SCHEMA, ["device_id", "window_start", "span_s"], _OF_ROLLING, CROSSING_US
+    ),
 }
 
 _DAYS_THAT_DIFFER = """
@@ -50,13 +98,13 @@ WHERE d.local_day BETWEEN %(first)s AND %(last)s
 
 def faults_of_days(asset: str, lake: Lake, days: Sequence[str]) -> tuple[int, list[str]]:
     """Return how many rows the days hold and what is wrong with them, in words."""
-    dataset, schema, keys = _DATASETS[asset]
+    expected = _EXPECTED[asset]
     rows, faults = 0, []
     for day in days:
-        table = lake.read_table(dataset, [day])
+        table = lake.read_table(expected.dataset, [day])
         if table is not None:
             rows += table.num_rows
-            faults += [f"{day}: {fault}" for fault in _faults(table, schema, keys, day_bounds_us(day))]
+            faults += [f"{day}: {fault}" for fault in _faults(table, expected, day_bounds_us(day))]
     return rows, faults
 
 
@@ -89,18 +137,20 @@ def _differing(row: dict[str, Any]) -> str:
     return f"{who}: {row['step_count']} in the summary, {row['clean_steps']} clean"
 
 
-def _faults(table: pa.Table, schema: pa.Schema, keys: Sequence[str], day_us: tuple[int, int]) -> Iterator[str]:
-    if not table.schema.equals(schema):
-        yield f"columns are {table.schema.names}, not {schema.names}"
+def _faults(table: pa.Table, expected: _Expected, day_us: tuple[int, int]) -> Iterator[str]:
+    if not table.schema.equals(expected.schema):
+        yield f"columns are {table.schema.names}, not {expected.schema.names}"
         return
-    distinct = table.select(keys).group_by(keys).aggregate([])
+    distinct = table.select(expected.keys).group_by(expected.keys).aggregate([])
     if distinct.num_rows != table.num_rows:
         yield f"{table.num_rows - distinct.num_rows} keys occur more than once"
     starts = table.column("window_start").cast(pa.int64())
-    if pc.min(starts).as_py() < day_us[0] or pc.max(starts).as_py() >= day_us[1]:
+    if table.num_rows and (
+        pc.min(starts).as_py() < day_us[0] - expected.early_us or pc.max(starts).as_py() >= day_us[1]
+    ):
         yield "holds windows of another day"
-    for name in sorted(_RANGES.keys() & set(table.column_names)):
+    for name in sorted(expected.ranges.keys() & set(table.column_names)):
         span = pc.min_max(table.column(name)).as_py()
-        low, high = _RANGES[name]
+        low, high = expected.ranges[name]
         if span["min"] is not None and not low <= span["min"] <= span["max"] <= high:
             yield f"{name} reaches from {span['min']} to {span['max']}, outside {low} to {high}"
