@@ -15,10 +15,9 @@ import pyarrow as pa
 from stream.columns import Columns
 from stream.decode import Ints
 from wearables_platform.signals.events import ONSET_DTYPE
-from wearables_platform.signals.samples import SampleTable
 from wearables_platform.signals.steps import StepCarry
 from wearables_platform.signals.walk import NEVER_US
-from wearables_platform.signals.windows import Carry, WindowRows, compute_windows
+from wearables_platform.signals.windows import Carry, WindowRows
 from wearables_platform.wire.samples import BLOCK_DTYPE, AccelerationMessages
 
 PROGRESS_DTYPE: Final = np.dtype(
@@ -53,10 +52,6 @@ def _no_messages() -> AccelerationMessages:
     )
 
 
-def _no_rows() -> WindowRows:
-    return compute_windows(SampleTable.empty())
-
-
 @dataclass
 class WindowState:
     """What open windows still need, and how far each device is; everything counts devices by their number.
@@ -83,7 +78,7 @@ class WindowState:
     carry: Carry = field(default_factory=lambda: Carry.blank(0))
     messages: AccelerationMessages = field(default_factory=_no_messages)
     arrived: list[AccelerationMessages] = field(default_factory=list)
-    rows: WindowRows = field(default_factory=_no_rows)
+    rows: WindowRows = field(default_factory=WindowRows.none)
     onsets: npt.NDArray[np.void] = field(default_factory=lambda: np.zeros(0, ONSET_DTYPE))
     touched: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
 
@@ -146,7 +141,7 @@ class WindowState:
             StepCarry(*(columns[name].copy() for name in ("steps_until_us", "steps_grid_g", "steps_code"))),
         )
         self.messages, self.arrived = _messages_of(columns["messages"]) if "messages" in columns else _no_messages(), []
-        names = _no_rows().features
+        names = WindowRows.none().features
         self.rows = WindowRows(
             columns["rows.device"], columns["rows.start_us"], {name: columns[f"rows.{name}"] for name in names}
         )

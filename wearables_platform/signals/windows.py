@@ -76,10 +76,16 @@ class WindowRows:
         return WindowRows(self.device[index], self.start_us[index], features)
 
     @classmethod
+    def none(cls) -> WindowRows:
+        """Return no rows."""
+        features: dict[str, Column] = {name: np.zeros(0, dtype) for name, dtype in _DTYPES.items()}
+        return cls(np.zeros(0, np.int32), np.zeros(0, np.int64), features)
+
+    @classmethod
     def concat(cls, parts: Sequence[WindowRows]) -> WindowRows:
         """Join rows end to end."""
         if not parts:
-            return compute_windows(SampleTable.empty())
+            return cls.none()
         features = {name: np.concatenate([part.features[name] for part in parts]) for name in _DTYPES}
         device = np.concatenate([part.device for part in parts])
         return cls(device, np.concatenate([part.start_us for part in parts]), features)
