@@ -116,7 +116,7 @@ class StreamRig:
         """Start the process; `kill` is a point and the call of it to die at, `poison` bytes it dies of."""
         self.run_dir.mkdir(parents=True, exist_ok=True)
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["wearables_platform_tests.stream_rig"])
+        context.set_forkserver_preload(["wearables_platform_tests.stream_rig", "wearables_platform_tests.stream_warm"])
         log = str(self.run_dir / "stream.log")
         arguments = (self.environment(), log, kill, poison)
         self.process = context.Process(target=_run_stream, args=arguments, daemon=True)
