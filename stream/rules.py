@@ -21,8 +21,8 @@ from stream.devices import Devices
 from stream.partition import Harvest, Ruled, ScoredRows
 from wearables_platform.domain.channels import ACCELERATION, VITALS
 from wearables_platform.domain.time_policy import impossible_times
-from wearables_platform.signals.device_rules import DeviceRules, Readings
-from wearables_platform.signals.minutes import MinuteJoin
+from wearables_platform.signals.device_rules import DeviceRules
+from wearables_platform.signals.minutes import MinuteJoin, Readings
 from wearables_platform.signals.windows import WindowRows
 from wearables_platform.wire.codec import dictionary_of
 
@@ -89,9 +89,7 @@ def _numbered(rows: WindowRows, device_ids: list[str], devices: Devices) -> Wind
 def readings_of(messages: Iterable[Messages | None], devices: Devices) -> Readings:
     """Return the heart rates in messages, but for those whose time is impossible."""
     parts = [_readings(part, devices) for part in messages if part is not None and len(part)]
-    if not parts:
-        return Readings.none()
-    return Readings(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("device", "time_us", "bpm")))
+    return Readings.concat(parts)
 
 
 def _readings(messages: Messages, devices: Devices) -> Readings:
@@ -102,7 +100,7 @@ def _readings(messages: Messages, devices: Devices) -> Readings:
     time_us = readings.field("time_us").to_numpy().astype(np.int64)
     possible = ~impossible_times(time_us, messages.append_us[of])
     device = numbers_of(messages, devices)[of].astype(np.int32)
-    return Readings(device[possible], time_us[possible], readings.field("bpm").to_numpy()[possible])
+    return Readings.of(device, time_us, readings.field("bpm").to_numpy(), of).take(possible)
 
 
 def numbers_of(messages: Messages, devices: Devices) -> npt.NDArray[np.int64]:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wearables_platform.signals.device_rules import Readings
 from wearables_platform.signals.features import FEATURE_COLUMNS
+from wearables_platform.signals.minutes import Readings
 from wearables_platform.signals.windows import WindowRows
 
 HOUR_US = 3_600_000_000
@@ -34,10 +34,11 @@ def rows(seconds: npt.NDArray[Any], device: int = 0, **features: Any) -> WindowR
 
 
 def readings(seconds: npt.NDArray[Any], bpm: Any, device: int = 0) -> Readings:
-    """Return heart rates of a device at these seconds after the start."""
+    """Return heart rates of a device at these seconds after the start, ten seconds of them in a message."""
     n = len(seconds)
     values = np.broadcast_to(np.asarray(bpm, np.float32), n)
-    return Readings(np.full(n, device, np.int32), START_US + np.asarray(seconds, np.int64) * 1_000_000, values)
+    at = np.asarray(seconds, np.int64)
+    return Readings.of(np.full(n, device, np.int32), START_US + at * 1_000_000, values, at // 10)
 
 
 def together(parts: list[WindowRows]) -> WindowRows:

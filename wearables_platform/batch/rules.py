@@ -15,7 +15,8 @@ from wearables_platform.clients.lake import Edition, Lake, Manifest
 from wearables_platform.domain.channels import ACCELERATION, VITALS
 from wearables_platform.domain.time_policy import impossible_times
 from wearables_platform.partitions import neighbours
-from wearables_platform.signals.device_rules import REACH_BEFORE_US, Findings, Readings, final_findings
+from wearables_platform.signals.device_rules import REACH_BEFORE_US, Findings, final_findings
+from wearables_platform.signals.minutes import Readings
 from wearables_platform.signals.rolling import LONG_S, SHORT_S
 from wearables_platform.signals.runs import Events
 from wearables_platform.signals.silence import Silence
@@ -143,12 +144,11 @@ def _readings(vitals: pa.Table, number: Mapping[str, int]) -> Readings:
     time_us = readings.field("time_us").to_numpy().astype(np.int64)
     possible = ~impossible_times(time_us, vitals.column("append_time_us").to_numpy()[of])
     device = _numbers(vitals, number)[of]
-    return Readings(device[possible], time_us[possible], readings.field("bpm").to_numpy()[possible])
+    return Readings.of(device, time_us, readings.field("bpm").to_numpy(), of).take(possible)
 
 
 def _within(readings: Readings, first_us: int, end_us: int) -> Readings:
-    inside = _inside(readings.time_us, first_us, end_us)
-    return Readings(readings.device[inside], readings.time_us[inside], readings.bpm[inside])
+    return readings.take(_inside(readings.time_us, first_us, end_us))
 
 
 def _silences(messages: pa.Table, number: Mapping[str, int]) -> Events:

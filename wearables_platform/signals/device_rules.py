@@ -14,6 +14,7 @@ from wearables_platform.signals.minutes import (
     MINUTE_US,
     MOTION,
     MinuteJoin,
+    Readings,
     heart_minutes,
     joined,
     motion_columns,
@@ -31,20 +32,6 @@ REACH_BEFORE_US: Final = HOUR_US
 
 REACH_AFTER_US: Final = MINUTE_US
 """What starts at an instant depends on rows of its own hour, and a rolling row on this much after its start."""
-
-
-@dataclass(frozen=True)
-class Readings:
-    """Heart-rate readings, N of them in any order."""
-
-    device: NDArray[np.int32]
-    time_us: Ints
-    bpm: NDArray[Any]
-
-    @classmethod
-    def none(cls) -> Readings:
-        """Return no readings."""
-        return cls(np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -118,7 +105,7 @@ class DeviceRules:
         over = self.motion.add(rows.device, rows.start_us // MINUTE_US, motion_columns(rows))
         if not len(over) and not len(readings.device) and not self.join.freed:
             return Findings(worn, wear, rolling, np.zeros(0, LATE))
-        heart = heart_minutes(readings.device, readings.time_us, readings.bpm)
+        heart = heart_minutes(readings)
         minutes, late = self.join.take(over, heart, self.motion.table["span"])
         return Findings(np.concatenate((worn, self.minutes.step(minutes))), wear, rolling, late)
 
@@ -202,7 +189,7 @@ def final_findings(rows: WindowRows, readings: Readings, devices: int) -> Findin
     parts = DeviceRules()
     parts.grow(devices)
     over = parts.motion.add(rows.device, rows.start_us // MINUTE_US, motion_columns(rows))
-    heart = heart_minutes(readings.device, readings.time_us, readings.bpm)
+    heart = heart_minutes(readings)
     minutes = joined(by_key(np.concatenate((over, parts.motion.left()))), heart)
     events = [parts.minutes.step(minutes), parts.minutes.finish()]
     (wear, worn), (rest, worn_last) = parts.wear.step(rows), parts.wear.finish()

@@ -7,6 +7,7 @@ recomputes the hour takes it in.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -24,6 +25,10 @@ GRACE_MINUTES: Final = 2
 
 PLAUSIBLE_BPM: Final = (30.0, 220.0)
 """Adults; outside a wrist sensor is wrong far more often than a heart is."""
+
+CHANGE_WITHIN_US: Final = 1_500_000
+CHANGE_BPM: Final = 30.0
+"""No heart changes its rate by more from one second to the next."""
 
 MOTION: Final = SpanLayout(
     {
@@ -64,7 +69,7 @@ MINUTE: Final = np.dtype(
         ("readings", np.int32),
         ("bpm", np.float64),  # mean of the plausible readings, NaN without one
         ("bad", np.int32),
-        ("bad_bpm", np.float32),  # the implausible reading furthest from what is plausible, NaN without one
+        ("bad_bpm", np.float32),  # the bad reading furthest from what is plausible, NaN without one
     ]
 )
 
@@ -92,15 +97,66 @@ def motion_columns(rows: WindowRows) -> dict[str, NDArray[Any]]:
     }
 
 
-def heart_minutes(device: NDArray[np.int32], time_us: Ints, bpm: NDArray[Any]) -> Table:
-    """Sum readings, in any order, by (device, minute); what is no number is left out."""
-    known = np.isfinite(bpm)
-    device, time_us, bpm = device[known], time_us[known], bpm[known].astype(np.float64)
-    bad = (bpm < PLAUSIBLE_BPM[0]) | (bpm > PLAUSIBLE_BPM[1])
+@dataclass(frozen=True)
+class Readings:
+    """Heart-rate readings, N of them in any order.
+
+    Attributes
+    ----------
+    device, time_us, bpm, change_bpm : (N,)
+        The change is that from the reading at most 1.5 s before in the same message, 0 where there is none: what a
+        reading is compared with does not depend on the order in which messages come.
+    """
+
+    device: NDArray[np.int32]
+    time_us: Ints
+    bpm: NDArray[Any]
+    change_bpm: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, device: NDArray[np.int32], time_us: Ints, bpm: NDArray[Any], message: NDArray[Any]) -> Readings:
+        """Return readings; `message` tells apart which message each one is in."""
+        return cls(device, time_us, bpm, changes_bpm(message, time_us, bpm.astype(np.float64)))
+
+    @classmethod
+    def none(cls) -> Readings:
+        """Return no readings."""
+        return cls(np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
+
+    @classmethod
+    def concat(cls, parts: Sequence[Readings]) -> Readings:
+        """Join readings end to end."""
+        names = ("device", "time_us", "bpm", "change_bpm")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts or (cls.none(),)]) for name in names))
+
+    def take(self, index: NDArray[Any]) -> Readings:
+        """Return the readings that `index` selects."""
+        return Readings(self.device[index], self.time_us[index], self.bpm[index], self.change_bpm[index])
+
+
+def changes_bpm(message: NDArray[Any], time_us: Ints, bpm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return by how much each reading differs from the one just before it in its message."""
+    order = np.lexsort((time_us, message))
+    apart_us = np.diff(time_us[order])
+    near = (np.diff(message[order]) == 0) & (apart_us > 0) & (apart_us <= CHANGE_WITHIN_US)
+    change = np.zeros(len(bpm))
+    change[order[1:]] = np.where(near, np.diff(bpm[order]), 0.0)
+    return change
+
+
+def heart_minutes(readings: Readings) -> Table:
+    """Sum readings, in any order, by (device, minute); what is no number is left out.
+
+    A reading that changed too fast is bad, but counts for the mean: which of the two is wrong cannot be told.
+    """
+    readings = readings.take(np.isfinite(readings.bpm))
+    bpm = readings.bpm.astype(np.float64)
+    outside = (bpm < PLAUSIBLE_BPM[0]) | (bpm > PLAUSIBLE_BPM[1])
+    bad = outside | (np.abs(readings.change_bpm) > CHANGE_BPM)
     table = np.zeros(len(bpm), HEART)
-    table["device"], table["span"] = device, time_us // MINUTE_US
-    table["readings"], table["bad"] = ~bad, bad
-    table["milli_bpm"] = np.where(bad, 0.0, np.rint(bpm * 1000))
+    table["device"], table["span"] = readings.device, readings.time_us // MINUTE_US
+    table["readings"], table["bad"] = ~outside, bad
+    table["milli_bpm"] = np.where(outside, 0.0, np.rint(bpm * 1000))
     table["low"], table["high"] = np.where(bad, bpm, np.inf), np.where(bad, bpm, -np.inf)
     return heart_sums(table)
 

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wearables_platform.signals.cleaning import CLIP_SHARE
-from wearables_platform.signals.device_rules import Readings, final_findings
+from wearables_platform.signals.device_rules import final_findings
 from wearables_platform.signals.downsample import Blocks, DownsamplePlan, downsample, plan
 from wearables_platform.signals.events import EventRows, SpikeParams, spike_events
+from wearables_platform.signals.minutes import Readings
 from wearables_platform.signals.motion import vector_magnitude_g
 from wearables_platform.signals.rates import measured_rate_hz
 from wearables_platform.signals.rule_kinds import RULE_KINDS
@@ -246,7 +247,8 @@ def _summaries(events: EventRows, origin_us: int) -> tuple[SpikeSummary, ...]:
 def _rule_summaries(
     rows: WindowRows, heart: tuple[NDArray[np.int64], NDArray[np.float64]] | None, origin_us: int
 ) -> tuple[RuleSummary, ...]:
-    readings = Readings.none() if heart is None else Readings(np.zeros(len(heart[0]), np.int32), *heart)
+    first = np.zeros(0 if heart is None else len(heart[0]), np.int32)
+    readings = Readings.none() if heart is None else Readings.of(first, *heart, message=first)
     events = final_findings(rows, readings, 1).events
     return tuple(
         RuleSummary(

@@ -47,8 +47,8 @@ RATE_DRIFT: Final = RuleKind(
     least=2,
 )  # fmt: skip
 IMPLAUSIBLE_HEART_RATE: Final = RuleKind(
-    "implausible_heart_rate", "/min", "heart rate", "the reading furthest from 30 to 220",
-    "a minute with a reading outside 30 to 220 /min", "",
+    "implausible_heart_rate", "/min", "heart rate", "of these readings the one furthest from 125",
+    "a minute with a reading outside 30 to 220 /min, or over 30 /min from the one a second before in its message", "",
 )  # fmt: skip
 HIGH_HEART_RATE_AT_REST: Final = RuleKind(
     "high_heart_rate_at_rest", "/min", "movement and heart rate", "highest mean of a minute",

@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wearables_platform.signals.device_rules import DeviceRules, Findings, Readings, final_findings
+from wearables_platform.signals.device_rules import DeviceRules, Findings, final_findings
 from wearables_platform.signals.flags import QualityFlag
-from wearables_platform.signals.minutes import GRACE_MINUTES
+from wearables_platform.signals.minutes import GRACE_MINUTES, Readings
 from wearables_platform.signals.rolling import ROLLING_COLUMNS
 from wearables_platform.signals.windows import WindowRows
 from wearables_platform_tests.rule_rows import START_US, readings, rows, together
@@ -42,7 +42,7 @@ def rough_rows(rng: np.random.Generator, device: int) -> WindowRows:
 
 def rough_readings(rng: np.random.Generator, device: int) -> Readings:
     """Return heart rates that fit the steps, are high, implausible or missing for a while."""
-    at = np.arange(0, SECONDS + TAIL, 5)
+    at = np.arange(0, SECONDS + TAIL, rng.choice([1, 5]))
     bpm = rng.choice([120.5, 64.25, 118.0, 240.0, 20.0, np.nan], (SECONDS + TAIL) // 300 + 1)[at // 300]
     keep = rng.random(len(at)) > 0.1
     return readings(at[keep], (bpm + rng.normal(0, 0.5, len(at)))[keep], device)
@@ -75,7 +75,7 @@ def later(heart: Readings, until: int) -> Readings:
 
 
 def chosen(heart: Readings, index: Any) -> Readings:
-    return Readings(heart.device[index], heart.time_us[index], heart.bpm[index])
+    return heart.take(index)
 
 
 def resumed(rules: DeviceRules) -> DeviceRules:
@@ -103,7 +103,7 @@ def test_any_cut_gives_what_the_whole_gives(seed: int) -> None:
     rng = np.random.default_rng(seed)
     all_rows = together([rough_rows(rng, device) for device in range(DEVICES)])
     hearts = [rough_readings(rng, device) for device in range(DEVICES - 1)]  # the last one has no heart rate
-    heart = Readings(*(np.concatenate([getattr(h, name) for h in hearts]) for name in ("device", "time_us", "bpm")))
+    heart = Readings.concat(hearts)
     rules = DeviceRules()
     rules.grow(DEVICES)
     live = as_it_comes(all_rows, heart, rng, rules)

@@ -66,7 +66,7 @@ def lying_still(path: Path, minutes: int) -> Path:
 
 def test_events_of_both_sensors_are_reported(tmp_path: Path) -> None:
     watch = lying_still(tmp_path / "acc.csv", 15)
-    bpm = "\n".join(["110" if 60 * 11 <= second < 60 * 13 else "64" for second in range(900)])
+    bpm = "\n".join(["103" if 660 <= second < 780 else "74" for second in range(900)])
     heart = written(tmp_path / "HR.csv", f"{BEGIN_S}\n1\n{bpm}\n")
     assert "high_heart_rate_at_rest" not in str(analyzed(str(watch), *LYING))
     found = analyzed(str(watch), *LYING, "--heart-rate", str(heart))
@@ -76,7 +76,7 @@ def test_events_of_both_sensors_are_reported(tmp_path: Path) -> None:
             "kind": "high_heart_rate_at_rest",
             "start_s": 660.0,
             "end_s": 780.0,
-            "extreme_value": 110.0,
+            "extreme_value": 103.0,
             "extreme_unit": "/min",
         }
     ]

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wearables_platform.signals.device_rules import DeviceRules, Findings, Readings, final_findings
+from wearables_platform.signals.device_rules import DeviceRules, Findings, final_findings
 from wearables_platform.signals.flags import QualityFlag
+from wearables_platform.signals.minutes import Readings
 from wearables_platform.signals.rule_kinds import RULE_KINDS
 from wearables_platform.signals.silence import Silence
 from wearables_platform.signals.windows import WindowRows
@@ -68,6 +69,24 @@ def test_an_implausible_heart_rate_is_reported_with_the_reading_furthest_out() -
     at = np.arange(0, 3600, 5)
     bpm = np.where(at == 600, 2.2, np.where(at == 605, 25.0, np.where(at == 665, 250.0, 70.0)))
     assert judged(rows(HOUR), readings(at, bpm)) == [("implausible_heart_rate", 10.0, 12.0, 250.0)]
+
+
+@pytest.mark.parametrize(
+    ("at", "bpm", "minutes"),
+    [
+        (604, 104.0, [(10.0, 11.0, 70.0)]),  # up by 34, and down again: the furthest from 125 is what came after
+        (604, 99.0, []),
+        (609, 104.0, [(10.0, 11.0, 104.0)]),  # the way down is in the next message
+    ],
+)
+def test_a_heart_rate_that_changes_by_over_30_in_a_second_is_implausible(at: int, bpm: float, minutes: Any) -> None:
+    found = judged(rows(HOUR), readings(HOUR, np.where(at == HOUR, bpm, 70.0)))
+    assert [event[1:] for event in found if event[0] == "implausible_heart_rate"] == minutes
+
+
+def test_a_heart_rate_read_every_five_seconds_may_change() -> None:
+    at = np.arange(0, 3600, 5)
+    assert judged(rows(HOUR), readings(at, np.where(at // 5 % 2, 60.0, 95.0))) == []
 
 
 def test_a_high_heart_rate_counts_only_after_ten_minutes_at_rest() -> None:

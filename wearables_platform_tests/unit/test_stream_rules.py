@@ -17,7 +17,8 @@ from wearables_platform.clients.kafka import Fetch
 from wearables_platform.clients.latest import newest_values, unpacked
 from wearables_platform.domain.channels import ACCELERATION, CHANNELS, VITALS, Channel
 from wearables_platform.errors import LogPositionError
-from wearables_platform.signals.device_rules import DeviceRules, Readings, final_findings
+from wearables_platform.signals.device_rules import DeviceRules, final_findings
+from wearables_platform.signals.minutes import Readings
 from wearables_platform.signals.rolling import ROLLING
 from wearables_platform.wire.v1 import telemetry_pb2 as pb
 from wearables_platform_tests.stream_logs import START_US, NoModel, Record, batch_rows, message
@@ -170,7 +171,7 @@ def test_what_the_stream_says_is_what_batch_computes() -> None:
     _, rows, _ = batch_rows(records, set())
     seconds = np.concatenate([np.arange(60 * minute, 60 * minute + 60, 5) for minute in range(22)])
     bpm = np.where(np.isin(seconds // 60, (5, 6)), 240.0, 71.0)
-    readings = Readings(np.zeros(len(seconds), np.int32), START_US + seconds * S_US, bpm)
+    readings = Readings.of(np.zeros(len(seconds), np.int32), START_US + seconds * S_US, bpm, seconds // 60)
     whole = final_findings(rows, readings, 1)
     said = np.concatenate([found.rolling for found in reading.findings])
     assert len(said) > 200
