@@ -20,6 +20,7 @@ import tenacity
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
 from stream import rows, rule_rows
+from stream.decode import STAGE
 from stream.partition import Harvest
 from wearables_platform.clients.kafka import Producer, QueueFull
 from wearables_platform.clients.redis import LatestWriter
@@ -134,7 +135,7 @@ def dead_letter_writer(kafka_url: str) -> Write:
                         partition=item.partition,
                         offset=letter.offset,
                         consumer=rows.CONSUMER,
-                        stage="decode",
+                        stage=STAGE,
                         reason=letter.reason,
                         detail=letter.detail,
                         payload=letter.payload,

@@ -355,11 +355,6 @@ class Admin:
             with _translating(f"delete {name}"):
                 deleted.result(REQUEST_TIMEOUT_S)
 
-    def low_offset(self, topic: str, partition: int) -> int:
-        """Return the offset of the oldest record still held."""
-        with _reading(self._url) as consumer:
-            return _low_offset(consumer, topic, partition)
-
     def end_offset(self, topic: str, partition: int) -> int:
         """Return the offset the next record will get, found by reading to the end (watermarks can be wrong)."""
         return bounds(self._url, [(topic, partition)])[topic, partition][1]
