@@ -1,4 +1,10 @@
-"""The dataflow, as a sentence: read and derive, then write to every store."""
+"""The dataflow, as a sentence: read and derive, then write to every store.
+
+One message's way: `source.LivePart.next_batch` fetches; `lane.Lane.take` hands each topic's fetch to its
+`partition.Partition.take`, which decodes (`decode`), restores order (`order`), makes rows of seconds (`windows`) and
+scores them (`models`); then the lane's `rules` look at what its topics gave together. What comes of it is a
+`Harvest`, of which each of the `sinks` takes its part. docs/stream.md follows a message through all of it.
+"""
 
 from __future__ import annotations
 
