@@ -48,7 +48,7 @@ ABOUT = {
 def table(figures: list[dict[str, Any]]) -> str:
     """Return the table of all figures."""
     rows = ["| figure | what | must | stretch | measured | spread | | broker | profile, code |", "|" + "---|" * 9]
-    measured = {figure["id"].split("-")[0] for figure in figures} | {figure["id"] for figure in figures}
+    measured = {name if name in MODULES else name.split("-")[0] for name in (figure["id"] for figure in figures)}
     rows += [_row(figure) for figure in figures]
     rows += [
         f"| {name} | {ABOUT.get(name, '')} | | | not measured | | | | |" for name in MODULES if name not in measured
