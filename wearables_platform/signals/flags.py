@@ -19,7 +19,7 @@ class QualityFlag(IntFlag):
     GAP = 1
     """Samples are missing inside the window, or at its edges."""
     LATE = 2
-    """A message arrived after the reorder span had passed."""
+    """Reserved, never set: what came late is named in `quality.dirty_windows`, and batch computes its rows again."""
     CLIPPED = 4
     """The sensor reached the end of its range, at the source or here."""
     GLITCH = 8
