@@ -143,3 +143,26 @@ def test_batch_waits_for_whoever_knows_more(
     at = KeyedRows(keys.of(["watch-1"], np.array([start_s * 1_000_000])), {})
     found = known.about(keys, [at])
     assert (len(found.settled) == 1, len(found.awaited) == 1) == (settled, awaited)
+
+
+@pytest.mark.parametrize(
+    ("start_s", "heart_end_s", "heart_read", "awaited"),
+    [
+        (0, 30, 10, False),  # movement went 40 s past what the stream needs; nobody waits for heart rate
+        (65, 30, 10, True),  # neither has got there
+        (65, 200, 10, False),  # heart rate has
+        (0, 30, 9, True),  # a heart rate is still to be read
+        (0, None, 10, False),  # a device without one
+    ],
+)
+def test_an_event_is_awaited_until_one_sensor_has_got_past_it(
+    start_s: int, heart_end_s: int | None, heart_read: int, awaited: bool
+) -> None:
+    heart_ends = {} if heart_end_s is None else {"watch-1": DeviceEnd(heart_end_s * 1_000_000, 0, 9)}
+    heart = DayEvidence({}, heart_ends, {0: heart_read}, {0: 10})
+    ends = {"watch-1": DeviceEnd(100_000_000, 0, 9)}
+    hour_us, minute_us = 3_600_000_000, 60_000_000
+    known = DayEvidence({}, ends, {0: 10}, {0: 10}, bucket_us=hour_us, said_after_us=minute_us, also=heart)
+    keys = DayKeys(["watch-1"], 0)
+    at = KeyedRows(keys.of(["watch-1"], np.array([start_s * 1_000_000])), {})
+    assert (len(known.about(keys, [at]).awaited) == 1) == awaited

@@ -203,6 +203,17 @@ def test_heart_rate_that_comes_after_its_minute_was_judged_is_named_late() -> No
     assert found.late["span"].tolist() == [START_US // MINUTE_US + minute for minute in (5, 6)]
 
 
+def test_a_minute_of_movement_that_heart_rate_leaves_behind_is_named_at_once() -> None:
+    rules = DeviceRules()
+    rules.grow(2)
+    rules.step(rows(np.arange(330)), readings(np.arange(0, 330, 5), 70.0))  # ends in the midst of minute 5
+    found = rules.step(rows(np.zeros(0)), readings(np.arange(330, 440, 5), 70.0))
+    assert not len(found.late), "patience is not at its end"
+    found = rules.step(rows(np.zeros(0)), readings(np.arange(440, 600, 5), 70.0))
+    assert found.late.tolist() == [(0, START_US // MINUTE_US + 5, False)]
+    assert not len(rules.step(rows(np.zeros(0)), readings(np.arange(600, 900, 5), 70.0)).late), "it is said once"
+
+
 def test_what_a_device_remembers_is_found_again_row_by_row() -> None:
     rules = DeviceRules()
     rules.grow(3)
