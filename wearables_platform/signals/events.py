@@ -29,7 +29,10 @@ LEAD_US = 200_000
 """How far before its trigger an event may start: a half sine of 4 g and 300 ms against gravity rises for 60 ms."""
 
 AFTER_US: Final = 500_000
-"""The posture after an event is the median of so much at the end of the span it may look at."""
+"""The posture after an event is one g along the median of so much at the end of the span it may look at."""
+
+LEAST_POSTURE_G: Final = 0.5
+"""A median smaller than this has no direction to speak of."""
 
 MOST_AFTER: Final = 200
 """So many samples say enough of a posture."""
@@ -294,7 +297,7 @@ def _search(clean: Any, time_us: Any, onset: int, trigger_g: float, spans_us: An
 
 @compiled
 def _posture_after(clean: Any, time_us: Any, onset: int, longest_us: float, ordered: Any, posture: Any) -> None:
-    """Find the median of each axis at the end of the span that an event may look at; NaN: too few samples."""
+    """Find one g along the median of the end of the span that an event may look at; NaN: there is no saying."""
     accel_g, _, _, run_last = clean
     to_us = time_us[onset] + longest_us - LEAD_US
     begin = onset
@@ -310,6 +313,9 @@ def _posture_after(clean: Any, time_us: Any, onset: int, longest_us: float, orde
             ordered[place] = value
             count += 1
         posture[axis] = ordered[count // 2] if count >= MIN_POSTURE_SAMPLES else np.nan
+    size_g = np.sqrt(posture[0] ** 2 + posture[1] ** 2 + posture[2] ** 2)
+    for axis in range(3):  # an arm that moves on has a median of more than 1 g, and of less: its direction is asked for
+        posture[axis] = posture[axis] / size_g if size_g >= LEAST_POSTURE_G else np.nan
 
 
 @compiled
