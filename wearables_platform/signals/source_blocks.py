@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 Samples = NDArray[np.float32]
 Counts = NDArray[np.int32]
 
-STRIDE = 64
-"""Samples looked over at once for a jump."""
+SURE = np.float32(1 - 1e-5)
+"""Share of the floor within which a difference in float32 is within the floor in float64 too."""
 
 _INFINITE = np.int32(0x7F80_0000)
 """Bits of infinity as a whole number: those of finite numbers that are not negative lie below, in the same order."""
@@ -142,24 +142,34 @@ def _jumps_in(held, first, last, jump_g):  # type: ignore[no-untyped-def]
 def _mend(flat_g, block, k, spread, floor_g, jump_g, jumps, mended_g, peak_g, glitches):  # type: ignore[no-untyped-def]
     """Replace the glitches of the blocks that hold a jump; fill the peaks after it and the counts."""
     reach, ranked, square = (k + 1) // 2, np.empty(2 * k + 1), np.empty(block, np.float32)
+    close = np.empty(3 * block, np.int32)
     for device, number in np.argwhere(jumps):
         part = slice(3 * block * number, 3 * block * (number + 1))
         held, mended = flat_g[device, part], mended_g[device, part]
         size = len(held) // 3
         if size < 2 * k + 1:
             continue
-        fresh = 0  # samples before it have been judged
-        for first in range(0, size - 1, STRIDE):
-            last = min(first + STRIDE, size - 1)
-            if not _jumps_in(held, first, last, jump_g):
+        _count_close(held, k, np.float32(floor_g) * SURE, close)
+        for at in range(size):
+            if k <= at < size - k:
+                if min(close[3 * at], close[3 * at + 1], close[3 * at + 2]) >= k:
+                    continue  # with itself more than half of the window: so is the median
+            elif not _jumps_in(held, max(at - reach, 0), min(at + reach, size - 1), jump_g):
                 continue
-            for step in range(first, last):
-                if _jumps_in(held, step, step + 1, jump_g):
-                    for at in range(max(fresh, step + 1 - reach), min(size, step + reach + 1)):
-                        glitches[device, number] += _judge(held, mended, at, k, spread, floor_g, ranked)
-                    fresh = min(size, step + reach + 1)
+            glitches[device, number] += _judge(held, mended, at, k, spread, floor_g, ranked)
         if glitches[device, number]:
             peak_g[device, number] = _peak(mended, square)
+
+
+@njit(cache=True, nogil=True)
+def _count_close(held, k, sure_g, close):  # type: ignore[no-untyped-def]
+    """Count for each value the k on either side that surely lie within the floor; not where the block cuts them."""
+    begin, end = 3 * k, len(held) - 3 * k
+    close[begin:end] = 0
+    for offset in range(3, 3 * k + 1, 3):
+        for i in range(begin, end):
+            close[i] += np.int32(abs(held[i + offset] - held[i]) <= sure_g)
+            close[i] += np.int32(abs(held[i - offset] - held[i]) <= sure_g)
 
 
 @njit(cache=True, nogil=True)
