@@ -88,6 +88,13 @@ clean:  ## end the running platform and remove what it and the tests left (not .
 
 # --- the environment ---------------------------------------------------------------------------------------------
 
+# What the processes are made of.
+IMPORTED := import importlib; [importlib.import_module(name) for name in ( \
+  'wearables_platform.bridge.process', 'wearables_platform.ingest.process', 'wearables_platform.archive.process', \
+  'stream.process', 'wearables_platform.api.process', 'wearables_platform.models.artifacts', \
+  'wearables_platform.definitions', 'dagster._cli', 'dagster._daemon.cli', 'dagster_webserver.cli', \
+  'wearables_platform.demo.run', 'wearables_platform.commands.up', 'wearables_platform.commands.run')]
+
 # The stamp comes last: an interrupted install is taken up again.
 $(VENV)/.installed-%: requirements/%.txt pyproject.toml $(VENV)/.bootstrapped
 	@echo "installing requirements/$*.txt"
@@ -95,7 +102,10 @@ $(VENV)/.installed-%: requirements/%.txt pyproject.toml $(VENV)/.bootstrapped
 	  || { echo "uv could not; trying pip"; $(BIN)/python -m pip install --require-hashes -r requirements/$*.txt; }
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@echo "compiling"
-	@$(BIN)/python -m stream.warm
+	@# Python's own bytecode, too: without it a start takes three times as long. uv writes none, and some environments
+	@# ask Python for none; what the processes import is compiled here, once.
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m stream.warm
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c "$(IMPORTED)"
 	@touch $@
 
 $(VENV)/.bootstrapped: requirements/bootstrap.txt
