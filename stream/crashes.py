@@ -6,7 +6,8 @@ that the lane runs and where it resumed. When the process has died twice without
 pieces a sixteenth as large, and so on until one record is left; when that record has killed the process twice it is
 *condemned*: never decoded again, but passed on as a dead letter with reason ``poison``.
 
-An exception while working counts as a crash too. A store that is away does not: nothing is being worked on then.
+An exception while working counts as a crash too, unless it is one of the platform's own: a store or a model that is
+away says nothing about the record, whatever was being worked on.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from stream.decode import DeadLetter
 from stream.partition import Harvest
 from wearables_platform.clients.kafka import Fetch
 from wearables_platform.domain.reasons import DeadLetterReason
+from wearables_platform.errors import WearablesError, WireError
 from wearables_platform.logs import get_logger
 
 CRASHES_BEFORE_CARE: Final = 2
@@ -126,15 +128,30 @@ class CrashBook:
         """Note the work while it is done, if need be."""
         self._working = True
         if not self._note.careful:
-            yield
+            with self._forgiving():
+                yield
         else:
             with _ONE_AT_A_TIME:
                 work = Span(fetches[0].topic, int(fetches[0].offsets[0]), int(fetches[0].offsets[-1]) + 1)
                 self._note = replace(self._note, work=work)
                 self._write()
-                yield
+                with self._forgiving():
+                    yield
                 self._done(work)
         self._working = False
+
+    @contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        """Take back what was noted where the work failed for a reason that is not in the record."""
+        try:
+            yield
+        except WireError:
+            raise
+        except WearablesError:
+            self._working = False
+            self._note = replace(self._note, work=None)
+            self._write()
+            raise
 
     def condemned(self, topic: str) -> list[int]:
         """Return the positions that must not be worked on."""

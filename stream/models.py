@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -13,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from wearables_platform.clients.kafka import PartitionReader
 from wearables_platform.domain.channels import MODELS_TOPIC
-from wearables_platform.errors import ModelRefused, StoreRefused, StoreUnavailable, TransientError
+from wearables_platform.errors import ModelRefused, StoreRefused, TransientError
 from wearables_platform.logs import get_logger
 from wearables_platform.models.predict import ModelTimeline, Scorer
 from wearables_platform.signals.windows import WindowRows
@@ -24,32 +26,38 @@ Announce = Callable[[str, dict[str, Any]], None]
 
 _START_TIMEOUT_S: Final = 30.0
 _POLL_S: Final = 0.2
+_FIRST_RETRY_S: Final = 0.5
+_LAST_RETRY_S: Final = 30.0
 _refused = prometheus_client.Counter("wearables_stream_models_refused", "Model releases that were not taken.")
+_awaited = prometheus_client.Gauge("wearables_stream_models_awaited", "Releases whose artefacts cannot be had now.")
 _log = get_logger(__name__)
 
 
 class LiveModels:
     """Scores windows with the version in force at each window's start; a bad release changes nothing.
 
+    A release whose artefact cannot be had for now is asked for again by `retry`; until then the last good one scores.
+
     There is one model for now; with several, the newest effective version of any wins. Thresholds of other detectors
     will come on the same topic as releases of their own name.
     """
 
-    def __init__(self, load: Load, announce: Announce) -> None:
-        self._load, self._announce = load, announce
+    def __init__(self, load: Load, announce: Announce, patience_s: float = _START_TIMEOUT_S) -> None:
+        self._load, self._announce, self._patience_s = load, announce, patience_s
         self._timeline = ModelTimeline()
+        self._awaited: deque[ModelRelease] = deque()  # in the order of the topic
         self.complete = threading.Event()  # the releases there were at the start have been taken, or it failed
         self.failure: Exception | None = None  # what ended the following
 
     def score(self, rows: WindowRows) -> tuple[npt.NDArray[np.float64], list[str | None]]:
         """Return a score per row and the version that made it; NaN and None where no model was in force.
 
-        The first rows wait until the releases there are have been read: no window may miss its model. Newest values
-        do not wait for that.
+        The first rows wait until the releases there are have been read, so that no window misses its model; not for
+        ever: newest values come first, and a topic that cannot be read for so long is said aloud.
         """
-        if not self.complete.wait(_START_TIMEOUT_S):
-            msg = f"the end of {MODELS_TOPIC} was not reached within {_START_TIMEOUT_S:g} s"
-            raise StoreUnavailable(msg)
+        if not self.complete.wait(self._patience_s):
+            _log.error("the models topic was not read to its end, scoring with what is in force", topic=MODELS_TOPIC)
+            self.complete.set()
         self.raise_if_failed()
         return self._timeline.score(rows)
 
@@ -58,26 +66,61 @@ class LiveModels:
         if self.failure is not None:
             raise self.failure
 
+    @property
+    def awaits(self) -> bool:
+        """Whether there are releases whose artefacts could not be had."""
+        return bool(self._awaited)
+
     def take(self, payload: bytes, loaded_at_us: int) -> None:
         """Take one record of the models topic; a release that must not be used is logged, counted and left."""
         try:
             release = ModelRelease.FromString(payload)
-            scorer = self._load(release)
-        except (ModelRefused, StoreRefused, DecodeError) as exc:
-            _refused.inc()
-            _log.error("model refused, the last good one stays", reason=str(exc))
+        except DecodeError as exc:
+            _refuse(exc)
             return
+        self._awaited.append(release)
+        if len(self._awaited) == 1:  # else it waits for those before it: the later one must win a shared instant
+            self.retry(loaded_at_us)
+
+    def retry(self, loaded_at_us: int) -> None:
+        """Ask for what could not be had yet, oldest first, up to the first that still cannot be had."""
+        while self._awaited and self._settled(self._awaited[0], loaded_at_us):
+            self._awaited.popleft()
+        _awaited.set(len(self._awaited))
+
+    def _settled(self, release: ModelRelease, loaded_at_us: int) -> bool:
+        """Put a release in force or refuse it; returns False where its artefact cannot be had now."""
+        try:
+            scorer = self._load(release)
+        except (ModelRefused, StoreRefused) as exc:
+            _refuse(exc)
+            return True
+        except TransientError as exc:
+            _log.warning("model not to be had now, the last good one stays", version=release.version, error=str(exc))
+            return False
         self._timeline = self._timeline.with_release(scorer)
         _log.info("model loaded", model=release.name, version=release.version)
-        self._announce(
-            release.name,
-            {
-                "version": release.version,
-                "sha256": release.sha256,
-                "effective_from_us": release.effective_from_us,
-                "loaded_at_us": loaded_at_us,
-            },
-        )
+        self._announce_taken(release, loaded_at_us)
+        return True
+
+    def _announce_taken(self, release: ModelRelease, loaded_at_us: int) -> None:
+        try:
+            self._announce(
+                release.name,
+                {
+                    "version": release.version,
+                    "sha256": release.sha256,
+                    "effective_from_us": release.effective_from_us,
+                    "loaded_at_us": loaded_at_us,
+                },
+            )
+        except TransientError as exc:  # it is in force all the same; the next version says itself again
+            _log.warning("model loaded, and nobody could be told", version=release.version, error=str(exc))
+
+
+def _refuse(reason: Exception) -> None:
+    _refused.inc()
+    _log.error("model refused, the last good one stays", reason=str(reason))
 
 
 class ModelFollower:
@@ -87,6 +130,7 @@ class ModelFollower:
         self._reader = PartitionReader(kafka_url, MODELS_TOPIC, 0, group_id="stream-models")
         self._models, self._clock_us = models, clock_us
         self._stopping = threading.Event()
+        self._pause_s, self._retry_at_s = _FIRST_RETRY_S, 0.0
         self._thread = threading.Thread(target=self._follow, name="models", daemon=True)
 
     def start(self) -> None:
@@ -108,6 +152,7 @@ class ModelFollower:
             self._models.complete.set()
 
     def _step(self) -> None:
+        self._retry()
         try:
             fetch = self._reader.fetch(100, _POLL_S)
         except TransientError as exc:
@@ -120,3 +165,15 @@ class ModelFollower:
                 self._models.take(payload, self._clock_us())
         if fetch.at_end:
             self._models.complete.set()
+
+    def _retry(self) -> None:
+        """Ask again for artefacts that could not be had, ever less often."""
+        if not self._models.awaits:
+            self._pause_s, self._retry_at_s = _FIRST_RETRY_S, 0.0
+            return
+        now_s = time.monotonic()
+        if now_s < self._retry_at_s:
+            return
+        if self._retry_at_s:
+            self._models.retry(self._clock_us())
+        self._retry_at_s, self._pause_s = time.monotonic() + self._pause_s, min(2 * self._pause_s, _LAST_RETRY_S)

@@ -14,6 +14,7 @@ from stream.crashes import CRASHES_BEFORE_CARE, CrashBook, blanked, with_poison_
 from stream.decode import DeadLetter
 from stream.partition import Harvest
 from wearables_platform.clients.kafka import Fetch
+from wearables_platform.errors import ConfigError, ModelRefused, StoreUnavailable
 
 TOPIC, OTHER = "topic", "other"
 
@@ -111,3 +112,17 @@ def test_a_condemned_record_is_a_dead_letter_with_its_bytes() -> None:
         (6, "poison", b"topic 6"),
         (7, "undecodable", b"else"),
     ]
+
+
+@pytest.mark.parametrize("wrong", [StoreUnavailable("the lake is away"), ModelRefused("NaN"), ConfigError("no lake")])
+def test_what_is_not_in_the_record_never_condemns_it(tmp_path: Path, wrong: Exception) -> None:
+    path = tmp_path / "lane.json"
+    for _ in range(3):  # dead without a word: from now on work is noted
+        CrashBook(path, {TOPIC: 0, OTHER: 0})
+    for _ in range(40):
+        book = CrashBook(path, {TOPIC: 0, OTHER: 0})
+        with pytest.raises(type(wrong)), book.working_on([fetch_of(TOPIC, 0, 1)]):
+            raise wrong
+        assert book._note.work is None
+    assert book._note.suspect is None
+    assert book.condemned(TOPIC) == []
