@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
-from numba import njit
+
+from wearables_platform.signals.compiled import kept
 
 Int = int | np.signedinteger[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 # Nothing of the order step makes an array, so none needs its references counted: that was half of its time.
-_OPTIONS: Final[dict[str, Any]] = {"cache": True, "_nrt": False}
+_OPTIONS: Final[dict[str, Any]] = {"_nrt": False}
 
 
 def compiled(function: Function) -> Function:
     """Compile a function that makes no array."""
-    made: Function = njit(**_OPTIONS)(function)
-    return made
+    return cast("Function", kept(function, **_OPTIONS))
 
 
 @compiled
@@ -82,7 +82,7 @@ def clear(boots: Any, slot: Int, device: Int, boot: Int) -> None:
     b.seen, b.passed = False, False
 
 
-@njit(cache=True)
+@kept
 def by_device(device: Any, devices: Int) -> Any:
     """Return the places of rows sorted by device, each device's in the order they have."""
     begin = np.zeros(devices + 1, np.int64)

@@ -20,10 +20,15 @@ Result = TypeVar("Result")
 
 def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Compile a function of arrays and numbers at its first call; it runs without the interpreter's lock."""
+    return kept(function, nogil=True, error_model="numpy")
+
+
+def kept(function: Callable[Arguments, Result], **options: Any) -> Callable[Arguments, Result]:
+    """Compile with numba's `options`, kept on the disk where there is a place for it."""
     try:
-        kernel = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:  # there is nowhere to keep it: compile at every start
-        kernel = numba.njit(nogil=True, error_model="numpy")(function)
+        kernel = numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # there is none: compile at every start
+        kernel = numba.njit(**options)(function)
     return cast("Callable[Arguments, Result]", kernel)
 
 

@@ -8,10 +8,12 @@ the filter that follows.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from wearables_platform.signals.compiled import kept
 
 Samples = NDArray[np.float32]
 Counts = NDArray[np.int32]
@@ -96,7 +98,7 @@ def scan_blocks(accel_g: Samples, block: int, clip_g: float, params: SourceFilte
     )
 
 
-@njit(cache=True, nogil=True)
+@partial(kept, nogil=True)
 def _scan(flat_g, block, clip_g, jump_g, peak_g, clipped, jumps):  # type: ignore[no-untyped-def]
     """Fill peaks, clipped counts, and whether a block holds a step over `jump_g`."""
     square = np.empty(block, np.float32)
@@ -111,7 +113,7 @@ def _scan(flat_g, block, clip_g, jump_g, peak_g, clipped, jumps):  # type: ignor
                     clipped[device, number] += reach >= clip_g
 
 
-@njit(cache=True, nogil=True)
+@partial(kept, nogil=True)
 def _peak(held, square):  # type: ignore[no-untyped-def]
     """Return the largest finite magnitude; compared as whole numbers, which vectorises and sees what is not finite."""
     size = len(held) // 3
@@ -129,7 +131,7 @@ def _peak(held, square):  # type: ignore[no-untyped-def]
     return np.sqrt(square[0])
 
 
-@njit(cache=True, nogil=True)
+@partial(kept, nogil=True)
 def _jumps_in(held, first, last, jump_g):  # type: ignore[no-untyped-def]
     """Tell whether any of the steps that begin at samples [first, last) is larger; counting all vectorises."""
     over = 0
@@ -138,7 +140,7 @@ def _jumps_in(held, first, last, jump_g):  # type: ignore[no-untyped-def]
     return over > 0
 
 
-@njit(cache=True, nogil=True)
+@partial(kept, nogil=True)
 def _mend(flat_g, block, k, spread, floor_g, jump_g, jumps, mended_g, peak_g, glitches):  # type: ignore[no-untyped-def]
     """Replace the glitches of the blocks that hold a jump; fill the peaks after it and the counts."""
     reach, ranked, square = (k + 1) // 2, np.empty(2 * k + 1), np.empty(block, np.float32)
@@ -161,7 +163,7 @@ def _mend(flat_g, block, k, spread, floor_g, jump_g, jumps, mended_g, peak_g, gl
             peak_g[device, number] = _peak(mended, square)
 
 
-@njit(cache=True, nogil=True)
+@partial(kept, nogil=True)
 def _count_close(held, k, sure_g, close):  # type: ignore[no-untyped-def]
     """Count for each value the k on either side that surely lie within the floor; not where the block cuts them."""
     begin, end = 3 * k, len(held) - 3 * k
@@ -172,7 +174,7 @@ def _count_close(held, k, sure_g, close):  # type: ignore[no-untyped-def]
             close[i] += np.int32(abs(held[i - offset] - held[i]) <= sure_g)
 
 
-@njit(cache=True, nogil=True)
+@partial(kept, nogil=True)
 def _judge(held, mended, at, k, spread, floor_g, ranked):  # type: ignore[no-untyped-def]
     """Replace the axes of a sample that lie too far from their medians; tell whether there were any."""
     low = min(max(at - k, 0), len(held) // 3 - 2 * k - 1)
@@ -189,7 +191,7 @@ def _judge(held, mended, at, k, spread, floor_g, ranked):  # type: ignore[no-unt
     return hit
 
 
-@njit(cache=True, nogil=True)
+@partial(kept, nogil=True)
 def _agrees(near, value, floor_g):  # type: ignore[no-untyped-def]
     """Tell whether more than half of the values lie within the floor of one of them, and so does the median."""
     close = 0
@@ -198,7 +200,7 @@ def _agrees(near, value, floor_g):  # type: ignore[no-untyped-def]
     return close > len(near) // 2
 
 
-@njit(cache=True, nogil=True)
+@partial(kept, nogil=True)
 def _rank_middle(values, origin, distances, ranked):  # type: ignore[no-untyped-def]
     """Return the middle of the values, or of their distances from an origin; what is no number ranks last."""
     for i in range(len(values)):
