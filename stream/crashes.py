@@ -26,6 +26,7 @@ import numpy as np
 
 from stream.decode import DeadLetter
 from stream.partition import Harvest
+from stream.poison import touched_by
 from wearables_platform.clients.kafka import Fetch
 from wearables_platform.domain.reasons import DeadLetterReason
 from wearables_platform.errors import WearablesError, WireError
@@ -204,7 +205,10 @@ def blanked(fetch: Fetch, condemned: Sequence[int]) -> Fetch:
 
 
 def with_poison_named(harvest: Harvest, fetch: Fetch, condemned: Sequence[int]) -> Harvest:
-    """Return the harvest of a blanked fetch with what was blanked as dead letters of their own reason and bytes."""
+    """Return the harvest of a blanked fetch with what was blanked as dead letters of their own reason and bytes.
+
+    The windows it would have touched are named: what kills this process need not kill batch.
+    """
     if not condemned:
         return harvest
     chosen = set(condemned)
@@ -217,7 +221,12 @@ def with_poison_named(harvest: Harvest, fetch: Fetch, condemned: Sequence[int]) 
         else one
         for one in harvest.dead_letters
     )
-    return replace(harvest, dead_letters=letters)
+    missed = [
+        late
+        for i in places.values()
+        for late in touched_by(fetch.topic, fetch.keys[i], fetch.payloads[i], int(fetch.append_us[i]))
+    ]
+    return replace(harvest, dead_letters=letters, late=[*harvest.late, *missed])
 
 
 def _read(path: Path) -> Note:

@@ -19,6 +19,7 @@ from wearables_platform.domain.channels import ACCELERATION, DEAD_LETTERS_TOPIC
 from wearables_platform.domain.time_policy import to_us
 from wearables_platform.local import running
 from wearables_platform.signals.features import FEATURE_COLUMNS
+from wearables_platform.wire.samples import touched_windows
 from wearables_platform_tests.servers import StartServer
 from wearables_platform_tests.stream_logs import START_US, Record, message
 from wearables_platform_tests.stream_rig import POINTS, StreamRig, expected_outcome, whole_log
@@ -164,6 +165,8 @@ def test_a_record_that_kills_the_process_is_set_aside_and_the_job_goes_on(rig: S
     letters = whole_log(rig.kafka_url, DEAD_LETTERS_TOPIC, 0)
     assert {payload for fetch in letters for payload in fetch.payloads} == {records[9].payload}
     assert {found["reason"] for fetch in letters for found in fetch.headers.values()} == {b"poison"}
+    dirty = rig.rows("SELECT window_start FROM quality.dirty_windows WHERE cause = 'poison'")
+    assert {to_us(start) for (start,) in dirty} == set(touched_windows(at[9], at[9] + SPAN_US))
 
 
 def test_a_store_that_does_not_fit_is_refused_with_one_line(rig: StreamRig) -> None:

@@ -12,9 +12,13 @@ from hypothesis import strategies as st
 
 from stream.crashes import CRASHES_BEFORE_CARE, CrashBook, blanked, with_poison_named
 from stream.decode import DeadLetter
+from stream.order import Late
 from stream.partition import Harvest
+from stream.poison import touched_by
 from wearables_platform.clients.kafka import Fetch
+from wearables_platform.domain.channels import ACCELERATION
 from wearables_platform.errors import ConfigError, ModelRefused, StoreUnavailable
+from wearables_platform_tests.stream_logs import START_US, Record, message, to_fetch
 
 TOPIC, OTHER = "topic", "other"
 
@@ -126,3 +130,25 @@ def test_what_is_not_in_the_record_never_condemns_it(tmp_path: Path, wrong: Exce
         assert book._note.work is None
     assert book._note.suspect is None
     assert book.condemned(TOPIC) == []
+
+
+def test_the_windows_of_a_condemned_record_are_named() -> None:
+    payload = message("watch-1", 2**62 + 5, 300, START_US, 7, n=25, rate_hz=50.0)
+    fetch = to_fetch([Record(START_US + 9, "watch-1", payload)], 0, 1)
+    named = with_poison_named(Harvest(fetch.topic, 0, None), fetch, [0])
+    assert named.late == [Late("watch-1", 2**62 + 5, 300, START_US, START_US + 500_000, START_US + 9, "poison")]
+    assert named.has_history
+
+
+@pytest.mark.parametrize("change", ["cut", "noise", "impossible", "forged"])
+def test_a_condemned_record_that_nobody_could_use_touches_nothing(change: str) -> None:
+    start_us = START_US + (400 * 86_400_000_000 if change == "impossible" else 0)
+    payload = message("watch-1", 2, 3, start_us, 7)
+    payload = {"cut": payload[:-4], "noise": bytes(range(255, 200, -1))}.get(change, payload)
+    assert touched_by(ACCELERATION.topic, b"watch-2" if change == "forged" else b"watch-1", payload, START_US) == []
+
+
+@given(st.binary(max_size=80))
+@settings(max_examples=100)
+def test_any_bytes_may_be_condemned(payload: bytes) -> None:
+    assert touched_by(ACCELERATION.topic, b"watch-1", payload, START_US) == []
