@@ -45,6 +45,7 @@ class Kill:
         if self.killed_s is None:
             if elapsed_s >= KILL_AT_S:
                 self._kill()
+                probe.look()  # what it had written by then is not new
                 self.killed_s, self.shown = elapsed_s, int(probe.newest.max())
         elif self.first_s is None:
             if probe.newest.max() > self.shown:
@@ -57,7 +58,7 @@ class Kill:
         if self.standby is None:
             self.platform.stream.restart()
         else:
-            self.platform.stream = self.standby
+            self.platform.stream = self.standby  # it needs longer than the look that follows
 
 
 def measure(rounds: int, seconds: float) -> list[Figure]:
