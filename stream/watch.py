@@ -14,6 +14,10 @@ from wearables_platform.errors import LogPositionError, TransientError
 from wearables_platform.logs import get_logger
 
 EVERY_S: Final = 5.0
+# What is found must be found again before it stops the stream: so often, and a topic that is not there at all, which a
+# broker also says while it has not loaded it, for a minute.
+LOOKS: Final = 2
+LOOKS_GONE: Final = 12
 _log = get_logger(__name__)
 
 
@@ -27,10 +31,17 @@ class TopicAdmin(Protocol):
         """Return what tells a topic from one made again."""
 
 
+class TopicGone(LogPositionError):
+    """The broker knows no such topic, or not yet."""
+
+
 def check_log(admin: TopicAdmin, log: LiveLog) -> None:
     """Raise `LogPositionError` unless every topic is as it was at the start."""
     for topic, topic_id in log.topic_ids.items():
         found = admin.partitions(topic)
+        if not found:
+            msg = f"{topic} has 0 partitions now, not {log.partitions}; it was deleted"
+            raise TopicGone(msg)
         if found != log.partitions:
             msg = f"{topic} has {found} partitions now, not {log.partitions}; the number is fixed for a topic's life: "
             msg += "a larger one needs topics of a new generation"
@@ -41,7 +52,7 @@ def check_log(admin: TopicAdmin, log: LiveLog) -> None:
 
 
 class LogWatch:
-    """Checks the log every few seconds; what it finds is raised by `raise_if_failed`, in the worker."""
+    """Checks the log every few seconds; what it finds, and finds again, `raise_if_failed` raises in the worker."""
 
     def __init__(self, admin: TopicAdmin, log: LiveLog, every_s: float = EVERY_S) -> None:
         self._admin, self._live, self._every_s = admin, log, every_s
@@ -65,11 +76,19 @@ class LogWatch:
             raise self._failure
 
     def _watch(self) -> None:
+        looks = 0  # in a row that found another log
         while not self._stopping.wait(self._every_s):
             try:
                 check_log(self._admin, self._live)
+                looks = 0
             except TransientError as exc:
                 _log.warning("the broker does not say what the log is", error=str(exc))
+            except LogPositionError as exc:
+                looks += 1
+                if looks >= (LOOKS_GONE if isinstance(exc, TopicGone) else LOOKS):
+                    self._failure = exc
+                    return
+                _log.warning("another log, if the next look finds it too", error=str(exc))
             except Exception as exc:  # noqa: BLE001 - handed to the worker, which raises it
                 self._failure = exc
                 return
