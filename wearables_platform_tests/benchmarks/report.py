@@ -77,6 +77,9 @@ def _row(figure: dict[str, Any]) -> str:
 
 
 def _reaches(figure: dict[str, Any], goal: float) -> bool:
+    low = figure.get("stretch_low")
+    if low is not None and figure["ratio"] < low:
+        return False
     return bool(figure["ratio"] <= goal if figure.get("at_most") else figure["ratio"] >= goal)
 
 

@@ -17,7 +17,7 @@ class Figure:
     """One line of the table: `ratio` is what `must` and `stretch` are compared with, in `unit`.
 
     `spread` is (largest - smallest) / median over the rounds; `detail` says what the sides did, absolutely; with
-    `at_most` smaller is better.
+    `at_most` smaller is better, but for what is below `stretch_low`.
     """
 
     id: str
@@ -31,6 +31,7 @@ class Figure:
     loss_check: bool
     detail: str = ""
     at_most: bool = False
+    stretch_low: float | None = None
     series: dict[str, list[float]] = field(default_factory=dict)
 
 

@@ -15,6 +15,7 @@ from wearables_platform_tests.benchmarks import fleet, report
 from wearables_platform_tests.benchmarks.__main__ import MODULES, line
 from wearables_platform_tests.benchmarks.fleet_log import BLOCK_US, SOURCE_HZ, LogShape, records_of
 from wearables_platform_tests.benchmarks.p2_bad import SHARES, FaultPlan
+from wearables_platform_tests.benchmarks.p7_scaling import DOUBLINGS, FEW, slope
 from wearables_platform_tests.benchmarks.runner import Lap, compare, judged
 
 PAGE = report.PAGE.read_text()
@@ -77,6 +78,15 @@ def test_a_round_that_lost_something_has_no_speed() -> None:
     figure = compare("P0", sides, rounds=2, must=0.5, stretch=1, unit="x")
     assert (figure.ratio, figure.ok, figure.loss_check) == (1.0, False, False)
     assert "DATA WRONG" in line(vars(figure))
+
+
+@pytest.mark.parametrize(
+    ("power", "verdict"), [(0.93, "missed"), (0.955, "ok"), (0.99, "stretch"), (1.03, "ok"), (1.06, "missed")]
+)
+def test_a_slope_may_neither_rise_nor_fall(power: float, verdict: str) -> None:
+    figure = slope({size: [size ** (power - 1)] * 3 for size in (FEW, *DOUBLINGS)}, "")
+    assert figure.ratio == pytest.approx(power)
+    assert verdict in report.table([vars(figure)]).splitlines()[2].split("|")[7]
 
 
 def test_smaller_may_be_better() -> None:
