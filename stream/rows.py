@@ -205,9 +205,8 @@ def anomaly_events(made: ScoredRows) -> list[dict[str, Any]]:
 
 
 def anomaly_key(event: Mapping[str, Any]) -> str:
-    """Return what an event is one of: device, kind, start; an event of a rule is said again when it is over."""
-    over = ":over" if "extreme_value" in event and not event["provisional"] else ""
-    return f"{event['device_id']}:{event['kind']}:{event['start_us']}{over}"
+    """Return what an event is one of: device, kind, start; a later revision is another word of the same."""
+    return f"{event['device_id']}:{event['kind']}:{event['start_us']}"
 
 
 def ledger_columns(harvests: list[Harvest]) -> dict[str, Any]:

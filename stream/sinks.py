@@ -165,6 +165,24 @@ def history_writer(sql_url: str) -> Write:
 
 def write_history(connection: Connection, items: list[Harvest], appended: AppendedRows | None = None) -> None:
     """Write harvests inside the caller's transaction; with `appended` new rows are appended, not merged."""
+    for some in _between_withdrawals(items):
+        _write_rows(connection, some, appended)
+    _write_evidence(connection, items)
+
+
+def _between_withdrawals(items: list[Harvest]) -> Iterator[list[Harvest]]:
+    """Cut harvests before each that may withdraw provisional events of those before it: these must be there by then."""
+    begin, provisional = 0, False
+    for i, item in enumerate(items):
+        if provisional and any(made.derived.superseded for made in item.rows):
+            yield items[begin:i]
+            begin, provisional = i, False
+        provisional |= any(made.derived.provisional and len(made.derived.events) for made in item.rows)
+    yield items[begin:]
+
+
+def _write_rows(connection: Connection, items: list[Harvest], appended: AppendedRows | None) -> None:
+    """Write rows and events of harvests of which only the first may withdraw any."""
     made = [one for item in items for one in item.rows]
     spans = [span for one in made for span in one.derived.superseded]
     if spans:
@@ -173,6 +191,10 @@ def write_history(connection: Connection, items: list[Harvest], appended: Append
     parts += [part for item in items if item.ruled is not None for part in rule_rows.rule_rows(item.ruled)]
     for table, columns, new in rows.by_table(parts):
         upsert_columns(connection, table, columns, appended=appended if new else None)
+
+
+def _write_evidence(connection: Connection, items: list[Harvest]) -> None:
+    """Write what is known of the log and of the rows: gaps, jumps of clocks, dirty windows, the ledger."""
     gaps = [gap for item in items for gap in item.gaps]
     steps = [step for item in items for step in item.clock_steps]
     late = [one for item in items for one in item.late]
@@ -200,9 +222,9 @@ def latest_writer(redis_url: str, clock_us: Callable[[], int]) -> Write:
         counters: dict[str, int] = {}
         for item in items:
             counters |= item.counters
-        events = _events(items)
-        if batches or counters or events:
-            client.write(batches, counters, events)
+        events, superseded = _recent(items)
+        if batches or counters or events or superseded:
+            client.write(batches, counters, events, superseded)
         for item in items:
             if item.newest_append_us:
                 _visible_after.observe(max(0, clock_us() - item.newest_append_us) / 1e6)
@@ -213,7 +235,9 @@ def latest_writer(redis_url: str, clock_us: Callable[[], int]) -> Write:
 def announcement_writer(kafka_url: str) -> Write:
     """Publish events as JSON on the anomalies topic, keyed by device.
 
-    An event may come again: provisional, then final, or after a crash. Its key is device, kind and start.
+    An event may come again: provisional, then final, or after a crash. It is told by device, kind and start, and the
+    larger `revision` counts. One that was provisional and is not true after all just never becomes final: which ones
+    were announced is nothing the stream keeps, and a withdrawal for each device that comes back would be mostly noise.
     """
     renewed = _RenewedProducer(kafka_url, "stream-anomalies")
 
@@ -238,8 +262,33 @@ def _sending(producer: Producer, send: Callable[[], object]) -> None:
         send()
 
 
-def _events(items: list[Harvest]) -> Mapping[str, Mapping[str, Any]]:
-    return {rows.anomaly_key(event): event for event in _all_events(items)}
+def _recent(items: list[Harvest]) -> tuple[dict[str, dict[str, Any]], list[tuple[str, int, int]]]:
+    """Return the events there are after all harvests, by key, and the spans whose provisional ones count no more."""
+    events: dict[str, dict[str, Any]] = {}
+    superseded: list[tuple[str, int, int]] = []
+    for item in items:
+        spans = [span for made in item.rows for span in made.derived.superseded]
+        of_device = _joined(spans)
+        events = {key: event for key, event in events.items() if not _is_withdrawn(event, of_device)}
+        superseded += spans
+        events |= {rows.anomaly_key(event): event for event in _all_events([item])}
+    return events, superseded
+
+
+def _joined(spans: list[tuple[str, int, int]]) -> dict[str, tuple[int, int]]:
+    """Return one span per device: of several in one harvest each goes on where the one before ends."""
+    found: dict[str, tuple[int, int]] = {}
+    for device_id, from_us, to_us in spans:
+        first_us, last_us = found.get(device_id, (from_us, to_us))
+        found[device_id] = (min(first_us, from_us), max(last_us, to_us))
+    return found
+
+
+def _is_withdrawn(event: Mapping[str, Any], spans: Mapping[str, tuple[int, int]]) -> bool:
+    if not event["provisional"] or "peak_g" not in event or event["device_id"] not in spans:
+        return False
+    from_us, to_us = spans[event["device_id"]]
+    return bool(from_us <= event["start_us"] < to_us)
 
 
 def _all_events(items: list[Harvest]) -> list[dict[str, Any]]:

@@ -22,7 +22,8 @@ from wearables_platform.errors import StoreRefused, StoreUnavailable
 
 DEVICES_KEY: Final = "devices"  # sorted set: device id by the guard time of a recent value, microseconds
 ANOMALIES_KEY: Final = "anomalies:recent"  # stream, one JSON field "event"
-ANOMALIES_SEEN_KEY: Final = "anomalies:seen"  # sorted set of keys already in the stream
+ANOMALIES_SEEN_KEY: Final = "anomalies:seen"  # sorted set of the events' keys by time, which says which go first
+ANOMALIES_ENTRIES_KEY: Final = "anomalies:entries"  # hash: an event's key -> its revision, and its entry in the stream
 MODEL_KEY: Final = "stream:model"  # hash: model name -> JSON of the version in force
 COUNTERS_KEY: Final = "stream:counters"  # hash: topic/partition/name -> count since the log's beginning
 WATCHED_KEY: Final = "traces:watched"  # sorted set: device id by when nobody looks at its trace any more, seconds
@@ -63,13 +64,50 @@ for i = 1, #KEYS do
     end
 end
 """
-# KEYS: stream, seen. ARGV: key of the event, its time, the event, how many to keep.
+# KEYS: stream, seen, entries. ARGV: key of the event, its time, the event, how many to keep, its revision.
+# A later revision takes the place of the one that is there, so does another word of the same; a repeat changes nothing.
 _ADD_ANOMALY: Final = """
-if redis.call('ZADD', KEYS[2], 'NX', ARGV[2], ARGV[1]) == 0 then return 0 end
-redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[4], '*', 'key', ARGV[1], 'event', ARGV[3])
+local known = redis.call('HGET', KEYS[3], ARGV[1])
+if known then
+    local revision, id = string.match(known, '^(%d+) (.*)$')
+    if tonumber(revision) > tonumber(ARGV[5]) then return 0 end
+    if revision == ARGV[5] then
+        local there = redis.call('XRANGE', KEYS[1], id, id)
+        if #there == 0 or there[1][2][4] == ARGV[3] then return 0 end
+    end
+    redis.call('XDEL', KEYS[1], id)
+end
+local id = redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[4], '*', 'key', ARGV[1], 'event', ARGV[3])
+redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
+redis.call('HSET', KEYS[3], ARGV[1], ARGV[5] .. ' ' .. id)
 local extra = redis.call('ZCARD', KEYS[2]) - 4 * tonumber(ARGV[4])
-if extra > 0 then redis.call('ZREMRANGEBYRANK', KEYS[2], 0, extra - 1) end
+if extra > 0 then
+    for _, gone in ipairs(redis.call('ZRANGE', KEYS[2], 0, extra - 1)) do redis.call('HDEL', KEYS[3], gone) end
+    redis.call('ZREMRANGEBYRANK', KEYS[2], 0, extra - 1)
+end
 return 1
+"""
+# KEYS: stream, seen, entries. ARGV: how many keys stay, these; then device, from, to of each span.
+_WITHDRAW: Final = """
+local stays, open = {}, {}
+for i = 2, ARGV[1] + 1 do stays[ARGV[i]] = true end
+local all = redis.call('HGETALL', KEYS[3])
+for i = 1, #all, 2 do
+    local device, start = string.match(all[i], '^(.*):spike:(%d+)$')
+    if device and string.sub(all[i + 1], 1, 2) == '1 ' and not stays[all[i]] then
+        open[device] = open[device] or {}
+        table.insert(open[device], {all[i], tonumber(start), string.sub(all[i + 1], 3)})
+    end
+end
+for i = ARGV[1] + 2, #ARGV, 3 do
+    for _, one in ipairs(open[ARGV[i]] or {}) do
+        if one[2] >= tonumber(ARGV[i + 1]) and one[2] < tonumber(ARGV[i + 2]) then
+            redis.call('XDEL', KEYS[1], one[3])
+            redis.call('ZREM', KEYS[2], one[1])
+            redis.call('HDEL', KEYS[3], one[1])
+        end
+    end
+end
 """
 # KEYS: watched, devices. Says how many devices there are, and which are looked at.
 _WATCHED: Final = """
@@ -78,7 +116,8 @@ return {redis.call('ZCARD', KEYS[2]), redis.call('ZRANGE', KEYS[1], 0, -1)}
 """
 # KEYS: watched. ARGV: device, seconds.
 WATCH: Final = "return redis.call('ZADD', KEYS[1], redis.call('TIME')[1] + ARGV[2], ARGV[1])"
-_SCRIPTS: Final = (_WRITE_LATEST, _WRITE_TRACES, _ADD_ANOMALY, _WATCHED)
+_SCRIPTS: Final = (_WRITE_LATEST, _WRITE_TRACES, _ADD_ANOMALY, _WITHDRAW, _WATCHED)
+_ANOMALIES: Final = (ANOMALIES_KEY, ANOMALIES_SEEN_KEY, ANOMALIES_ENTRIES_KEY)
 
 
 class LatestWriter:
@@ -98,8 +137,13 @@ class LatestWriter:
         batches: Sequence[LatestBatch],
         counters: Mapping[str, int],
         events: Mapping[str, Mapping[str, Any]] | None = None,
+        superseded: Sequence[tuple[str, int, int]] = (),
     ) -> None:
-        """Write what is newer than what is there, the counters as they are, and events (by key) not seen before."""
+        """Write what is newer than what is there, the counters as they are, and events by key.
+
+        An event takes the place of one of the same key and no later `revision`. Spikes of revision 1 that began in the
+        `superseded` spans (device, from_us, to_us) and are not among `events` are withdrawn.
+        """
         calls: list[tuple[Any, ...]] = []
         for group, values in newest_values(batches).items():
             calls += _value_calls(group, values)
@@ -107,17 +151,13 @@ class LatestWriter:
         calls += _trace_calls(chunks)
         if counters:
             calls.append(("HSET", COUNTERS_KEY, *(part for item in counters.items() for part in item)))
-        for key, event in (events or {}).items():
-            text = json.dumps(dict(event), sort_keys=True)
-            calls.append(
-                _call(_ADD_ANOMALY, [ANOMALIES_KEY, ANOMALIES_SEEN_KEY], [key, event["start_us"], text, MAX_ANOMALIES])
-            )
+        calls += _event_calls(events or {}, superseded)
         calls.append(_call(_WATCHED, [WATCHED_KEY, DEVICES_KEY], []))
         devices, watched = self._call_all(calls)[-1]
         self._traced = None if devices <= TRACED_DEVICES else frozenset(watched)
 
     def add_anomalies(self, events: Mapping[str, Mapping[str, Any]]) -> None:
-        """Add events (key -> event with `start_us`) to the recent ones, each key once."""
+        """Add events (key -> event with `start_us`) to the recent ones, each key once, in its latest revision."""
         self.write((), {}, events)
 
     def set_model(self, name: str, version: Mapping[str, Any]) -> None:
@@ -158,6 +198,17 @@ def _value_calls(group: str, values: Mapping[str, bytes]) -> Iterator[tuple[Any,
     for begin in range(0, len(keys), _DEVICES_PER_CALL):
         part = slice(begin, begin + _DEVICES_PER_CALL)
         yield _call(_WRITE_LATEST, [DEVICES_KEY, *keys[part]], [len(group) + 1, *packed[part]])
+
+
+def _event_calls(
+    events: Mapping[str, Mapping[str, Any]], superseded: Sequence[tuple[str, int, int]]
+) -> Iterator[tuple[Any, ...]]:
+    if superseded:
+        yield _call(_WITHDRAW, _ANOMALIES, [len(events), *events, *(part for span in superseded for part in span)])
+    for key, event in events.items():
+        text = json.dumps(dict(event), sort_keys=True)
+        arguments = [key, event["start_us"], text, MAX_ANOMALIES, event.get("revision", 0)]
+        yield _call(_ADD_ANOMALY, _ANOMALIES, arguments)
 
 
 def _trace_calls(chunks: Sequence[TraceChunk]) -> Iterator[tuple[Any, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from stream.partition import Harvest, ScoredRows
-from stream.sinks import write_history
+from stream.sinks import history_writer, latest_writer, write_history
 from stream.windows import Derived
 from wearables_platform.clients.kafka import Producer
 from wearables_platform.clients.redis_reads import LatestReader
@@ -25,7 +26,8 @@ from wearables_platform.domain.channels import (
     VITALS,
 )
 from wearables_platform.domain.identity import boot_text
-from wearables_platform.signals.events import spike_events
+from wearables_platform.domain.time_policy import to_us
+from wearables_platform.signals.events import EventRows, spike_events
 from wearables_platform.signals.samples import SampleTable
 from wearables_platform.signals.windows import compute_windows
 from wearables_platform.wire.codec import decode, encode_samples_float32
@@ -156,6 +158,39 @@ def test_a_final_row_replaces_a_provisional_one_and_never_the_other_way(sql_url:
     write(client, harvest("stream-1", provisional=False, level_g=2.0))
     write(client, harvest("stream-1", provisional=True, level_g=3.0))
     assert stored(client, "stream-1") == {(2.0, 2, "stream")}
+    client.close()
+
+
+def with_spike(made: Harvest, start_us: int | None, *, superseding: bool = False) -> Harvest:
+    """The harvest with a spike, or none, and with its whole span withdrawn before."""
+    scored = made.rows[0]
+    device_id, starts = scored.derived.device_ids[0], scored.derived.windows.start_us
+    span = [(device_id, int(starts.min()), int(starts.max()) + 1_000_000)] if superseding else []
+    one = np.ones(0 if start_us is None else 1)
+    events = EventRows(
+        one.astype(np.int32) * 0, one.astype(np.int64) * (start_us or 0), 5 * one, 4 * one, one, one, one
+    )
+    return replace(made, rows=[replace(scored, derived=replace(scored.derived, events=events, superseded=span))])
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_provisional_spike_that_was_none_is_nowhere(sql_url: str, redis_url: str, at_once: bool) -> None:
+    device_id = f"stream-spike-{at_once}"
+    provisional, final = (harvest(device_id, provisional=one) for one in (True, False))
+    start_us = int(provisional.rows[0].derived.windows.start_us[0])
+    items = [with_spike(provisional, start_us), with_spike(final, None, superseding=True)]
+    items += [with_spike(final, start_us + 1_000_000)]
+    calls = [items] if at_once else [[item] for item in items]
+    writes = history_writer(sql_url), latest_writer(redis_url, lambda: 0)
+    for call in calls:
+        for write_them in writes:
+            write_them(call)
+    client = SqlClient(sql_url, "test", pool_size=1)
+    found = client.rows("SELECT started_at FROM telemetry.anomalies WHERE device_id = %s", [device_id])
+    assert [to_us(row["started_at"]) for row in found] == [start_us + 1_000_000]
+    recent = LatestReader(redis_url, "test").recent_anomalies(None, 1_000)
+    mine = [(one["start_us"], one["provisional"]) for _, one in recent if one.get("device_id") == device_id]
+    assert mine == [(start_us + 1_000_000, False)]
     client.close()
 
 
