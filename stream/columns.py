@@ -46,6 +46,33 @@ class Columnar(Protocol):
         """Take the place of a state that gave these columns."""
 
 
+def check_layout(found: Columns, blank: Columns) -> None:
+    """Raise `ValueError` unless the columns are those of a blank state of this code, of the same types.
+
+    A batch may be left out while it has no rows: it is compared where both have it.
+    """
+    saved, expected = layout_of(found), layout_of(blank)
+    may_lack = {name for both in (found, blank) for name, column in both.items() if isinstance(column, pa.RecordBatch)}
+    differing = [
+        name
+        for name in sorted(saved.keys() | expected.keys())
+        if saved.get(name) != expected.get(name) and not (name in may_lack and (name in saved) != (name in expected))
+    ]
+    if differing:
+        msg = f"other columns or types: {', '.join(differing)}"
+        raise ValueError(msg)
+
+
+def layout_of(columns: Columns) -> dict[str, str]:
+    """Return each column's type: of an array that of an element and the shape of a row."""
+    return {
+        name: str([(f.name, str(f.type)) for f in column.schema])
+        if isinstance(column, pa.RecordBatch)
+        else f"{np.lib.format.dtype_to_descr(column.dtype)} {list(column.shape[1:])}"
+        for name, column in columns.items()
+    }
+
+
 class Delta(NamedTuple):
     """Rows of some devices, in place of whatever was known of these devices."""
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from stream.columns import Columnar, Columns, Delta, merged
+from stream.columns import Columnar, Columns, Delta, check_layout, merged
 from stream.devices import Devices
 from stream.order import OrderState
 from stream.window_state import WindowState
@@ -103,7 +103,8 @@ def read_records(records: Sequence[bytes | memoryview], rules: Columnar | None =
     Raises
     ------
     LogPositionError
-        The bytes are no records, are damaged, were written by another version of this code, or lack a part: rules that
+        The bytes are no records, are damaged, were written by another version of this code, have other columns or types
+        than this code's state, or lack a part: rules that
         began in the midst of an hour would say something else than batch.
     """
     parts = [_parsed(record) for record in records]
@@ -123,6 +124,9 @@ def _restore(name: str, part: Columnar, parts: Sequence[_Parsed]) -> None:
         raise LogPositionError(msg)
     base, *deltas = (one.section(name) for one in parts)
     try:
+        blank = part.columns()
+        for one in (base, *deltas):  # before they are merged, which would make one type of two
+            check_layout(one.columns, blank)
         part.restore(merged(base.columns, deltas))
     except (KeyError, ValueError) as exc:
         msg = f"the saved state has another form of {name} ({exc}); {REBUILD}"
