@@ -165,3 +165,38 @@ def test_no_message_that_decodes_stops_the_stream(records: list[Record], data: s
         for made in harvest.rows if harvest is not None else ():
             list(rows.window_rows(made))
             list(rows.anomaly_rows(made))
+
+
+def final_of(partitions: list[list[Record]], cuts: list[int]) -> tuple[dict, set, set, set]:
+    """What some partitions say together: final rows, events, gaps, dirty windows."""
+    found = [run_stream(records, [cut for cut in cuts if cut <= len(records)])[0] for records in partitions if records]
+    rows_of_all: dict = {}
+    for one in found:
+        assert not rows_of_all.keys() & one.final.keys()
+        rows_of_all |= one.final
+    gaps = {gap[:-1] for one in found for gap in one.gaps}  # without when it was noticed: other devices' records tell
+    return rows_of_all, {e for one in found for e in one.events}, gaps, {d for one in found for d in one.dirty}
+
+
+@given(st.data())
+@settings(max_examples=30)
+def test_one_partition_says_what_any_number_say(data: st.DataObject) -> None:
+    records = data.draw(logs())
+    devices = sorted({record.device_id for record in records})
+    home = {device: data.draw(st.integers(0, 2), label=device) for device in devices}
+    many = [[record for record in records if home[record.device_id] == number] for number in range(3)]
+    assert final_of(many, cuts_of(data.draw, len(records))) == final_of([records], [])
+
+
+@given(st.data())
+@settings(max_examples=30)
+def test_any_mixture_of_devices_gives_the_same_rows_but_for_those_it_names(data: st.DataObject) -> None:
+    """Each device's records keep their order. Others' records may make log time pass sooner: then gaps end sooner."""
+    records = data.draw(logs())
+    queues = {d: [r for r in records if r.device_id == d] for d in {r.device_id for r in records}}
+    turns = data.draw(st.permutations([record.device_id for record in records]))
+    mixed = [queues[device].pop(0) for device in turns]
+    rows_of, _, _, dirty = final_of([records], [])
+    rows_mixed, _, _, dirty_mixed = final_of([mixed], cuts_of(data.draw, len(records)))
+    clean = (rows_of.keys() | rows_mixed.keys()) - dirty - dirty_mixed
+    assert {key: rows_mixed.get(key) for key in clean} == {key: rows_of.get(key) for key in clean}
