@@ -1,8 +1,12 @@
-"""kill -9 at every named point: what the stores hold afterwards is what an undisturbed stream writes (F2, F3, F4)."""
+"""kill -9 at every named point, and at random (F2, F3, F4): the stores hold what an undisturbed stream writes.
+
+The random kills are twelve; ``WEARABLES_TEST_RANDOM_KILLS=100`` makes them a hundred, which takes about two minutes.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -10,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -28,6 +33,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.kafka, pytest.mark.sql, pytes
 
 ROOT = Path(__file__).parents[2]
 SPAN_US = 500_000
+RANDOM_KILLS = int(os.environ.get("WEARABLES_TEST_RANDOM_KILLS", "12"))
 
 
 @pytest.fixture
@@ -98,6 +104,30 @@ def test_a_kill_at_each_named_point_changes_nothing(rig: StreamRig) -> None:
     assert_stores_become_as_undisturbed(rig, len(records))
 
 
+def resumed_at(rig: StreamRig) -> dict[tuple[str, str], int]:
+    """Where each lane of the life that runs, or ran last, went on."""
+    notes = {path.name: json.loads(path.read_text()) for path in (rig.run_dir / "stream" / "crashes").glob("*.json")}
+    return {(lane, topic): at for lane, note in notes.items() for topic, at in note["resumed_at"].items()}
+
+
+def test_kills_at_random_change_nothing_and_progress_never_goes_back(rig: StreamRig) -> None:
+    """F4: what was saved stays saved, so a kill costs what came since the last snapshot and no more."""
+    random = np.random.default_rng(4)
+    records = faulty_log(16, devices=3, messages=100)
+    reached: dict[tuple[str, str], int] = {}
+    for piece in np.array_split(np.arange(len(records)), RANDOM_KILLS):
+        rig.send([records[i] for i in piece])
+        rig.start()
+        rig.process.join(random.uniform(0.2, 1.6))  # the fault itself, not a wait for anything
+        assert rig.process.exitcode is None, rig.log()[-3000:]
+        rig.kill()
+        before, reached = reached, resumed_at(rig)
+        assert all(reached[lane] >= at for lane, at in before.items()), (before, reached)
+    assert sum(reached.values()) > 0, "no life got as far as a snapshot: nothing was tried"
+    rig.start()
+    assert_stores_become_as_undisturbed(rig, len(records))
+
+
 def test_a_kill_in_the_first_epoch_skips_nothing(rig: StreamRig) -> None:
     records = faulty_log(8, devices=2)
     rig.send(records)
@@ -134,7 +164,7 @@ def test_without_its_recovery_store_the_stream_reads_again_and_changes_nothing(r
 
 
 def test_any_number_of_workers_and_processes_goes_on_where_another_stopped(rig: StreamRig) -> None:
-    """F10: each time after a clean stop, and once after a kill."""
+    """F10: after clean stops, and once after one process of two was killed."""
     records = faulty_log(11)
     pieces = np.array_split(np.arange(len(records)), 5)
     sizes = [{}, {"STREAM_WORKERS": "2"}, {}, {"STREAM_PROCESSES": "2"}, {}]
@@ -145,9 +175,18 @@ def test_any_number_of_workers_and_processes_goes_on_where_another_stopped(rig: 
         sent += len(piece)
         rig.start()
         rig.wait_until(lambda expected=sent: rig.positions_read() == expected)
-        if size is not sizes[-1]:
+        if "STREAM_PROCESSES" in size:
+            one_of(rig.process.pid).kill()
+            assert rig.wait(120) != 0
+        elif size is not sizes[-1]:
             assert rig.stop() == 0
     assert_stores_become_as_undisturbed(rig, len(records))
+
+
+def one_of(parent: int) -> psutil.Process:
+    """The last of the working processes that a stream has started."""
+    below = psutil.Process(parent).children(recursive=True)
+    return next(child for child in reversed(below) if child.cmdline()[-2:] == ["run", "stream"])
 
 
 def test_a_record_that_kills_the_process_is_set_aside_and_the_job_goes_on(rig: StreamRig) -> None:
