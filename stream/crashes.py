@@ -154,6 +154,11 @@ class CrashBook:
             self._write()
             raise
 
+    @property
+    def careful(self) -> bool:
+        """Whether work is noted before it is done."""
+        return self._note.careful
+
     def condemned(self, topic: str) -> list[int]:
         """Return the positions that must not be worked on."""
         return self._note.condemned.get(topic, [])

@@ -28,6 +28,7 @@ from wearables_platform.clients.kafka import Fetch, PartitionReader, bounds, che
 from wearables_platform.clients.log import EARLIEST, Position
 from wearables_platform.domain.time_policy import EPOCH
 from wearables_platform.signals.device_rules import DeviceRules
+from wearables_platform.signals.windows import WindowRows
 
 MAX_MESSAGES: Final = 10_000
 # How long an empty lane is left alone: what it adds to latency, against a core kept busy by asking.
@@ -256,6 +257,8 @@ class LivePart(StatefulSourcePartition[Harvest, bytes]):
         at_end = [topic for topic, is_so in self._at_end.items() if is_so and not self._portions]
         if self._crashes is None:
             return self._lane.take(fetches, now_us, at_end)
+        if self._crashes.careful:  # what scoring waits for at a start must not count as time at work on a record
+            self._lane.scoring.score(WindowRows.none())
         with self._crashes.working_on(fetches):
             condemned = [self._crashes.condemned(fetch.topic) for fetch in fetches]
             workable = [blanked(*pair) for pair in zip(fetches, condemned, strict=True)]
