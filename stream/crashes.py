@@ -3,8 +3,8 @@
 No code can handle its own segmentation fault, so each lane leaves a note on the disk. While all is well it says only
 that the lane runs and where it resumed. When the process has died twice without getting further, the lane becomes
 *careful*: it notes which records it is about to work on. The next start then knows where the crash was, works there in
-pieces a sixteenth as large, and so on until one record is left; when that record has killed the process twice it is
-*condemned*: never decoded again, but passed on as a dead letter with reason ``poison``.
+pieces a sixteenth as large, and so on until one record is left; when that record has killed the process three times it
+is *condemned*: never decoded again, but passed on as a dead letter with reason ``poison``.
 
 An exception while working counts as a crash too, unless it is one of the platform's own: a store or a model that is
 away says nothing about the record, whatever was being worked on.
@@ -33,7 +33,8 @@ from wearables_platform.errors import WearablesError, WireError
 from wearables_platform.logs import get_logger
 
 CRASHES_BEFORE_CARE: Final = 2
-CRASHES_BEFORE_CONDEMNING: Final = 2
+# Three times alone: twice may be chance where something outside kills again and again.
+CRASHES_BEFORE_CONDEMNING: Final = 3
 # Sixteen ways, not two: a fetch of 10,000 is down to one record after four more crashes.
 WAYS: Final = 16
 # Two lanes of one process must not be suspected of one crash.

@@ -24,6 +24,7 @@ from stream.lane import Lane, lane_at_the_beginning, part_name, part_number
 from stream.partition import Harvest, PartitionRules, Scoring
 from stream.rules import LiveRules
 from stream.state import LaneState
+from stream.warm import warm
 from wearables_platform.clients.kafka import Fetch, PartitionReader, bounds, check_topic_id, check_within
 from wearables_platform.clients.log import EARLIEST, Position
 from wearables_platform.domain.time_policy import EPOCH
@@ -185,6 +186,7 @@ class LivePart(StatefulSourcePartition[Harvest, bytes]):
     ) -> None:
         self._readers, self._lane, self._control, self._journal = readers, lane, control, journal
         self._crashes = crashes
+        self._ready = False
         self._portions: deque[list[Fetch]] = deque()
         self._stop_at_end = stop_at_end
         self._at_end = dict.fromkeys(readers, False)
@@ -257,8 +259,8 @@ class LivePart(StatefulSourcePartition[Harvest, bytes]):
         at_end = [topic for topic, is_so in self._at_end.items() if is_so and not self._portions]
         if self._crashes is None:
             return self._lane.take(fetches, now_us, at_end)
-        if self._crashes.careful:  # what scoring waits for at a start must not count as time at work on a record
-            self._lane.scoring.score(WindowRows.none())
+        if self._crashes.careful:
+            self._be_ready()
         with self._crashes.working_on(fetches):
             condemned = [self._crashes.condemned(fetch.topic) for fetch in fetches]
             workable = [blanked(*pair) for pair in zip(fetches, condemned, strict=True)]
@@ -266,6 +268,13 @@ class LivePart(StatefulSourcePartition[Harvest, bytes]):
         for i, (fetch, positions) in enumerate(zip(fetches, condemned, strict=True)):
             harvests[i] = with_poison_named(harvests[i], fetch, positions)
         return harvests
+
+    def _be_ready(self) -> None:
+        """Do before the first record what a process does once: a kill from outside must not seem a record's doing."""
+        if not self._ready:
+            warm()  # loading compiled code takes longer than working on a record by a thousand times
+            self._ready = True
+        self._lane.scoring.score(WindowRows.none())  # waits, at a start, for the models there are
 
     def _taken(self, harvests: list[Harvest], fetches: list[Fetch], now_us: int) -> list[Harvest]:
         self._next_awake = None

@@ -1,7 +1,6 @@
 """kill -9 at every named point, and at random (F2, F3, F4): the stores hold what an undisturbed stream writes.
 
 The random kills are twelve; ``WEARABLES_TEST_RANDOM_KILLS=100`` makes them a hundred, which takes about three minutes.
-So many, each within two seconds of a start, may strike one lonely record twice, which is condemned (docs/stream.md).
 """
 
 from __future__ import annotations

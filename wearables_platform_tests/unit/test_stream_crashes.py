@@ -61,10 +61,10 @@ def lives(path: Path, resume: int, end: int, poison: set[int]) -> tuple[int, set
     pytest.fail("the poison was never found")
 
 
-def test_one_record_of_ten_thousand_is_found_within_eight_crashes(tmp_path: Path) -> None:
+def test_one_record_of_ten_thousand_is_found_within_ten_crashes(tmp_path: Path) -> None:
     life, aside = lives(tmp_path / "lane.json", 500, 10_500, {7_321})
     assert aside == {7_321}
-    assert life <= CRASHES_BEFORE_CARE + 7
+    assert life <= CRASHES_BEFORE_CARE + 8
 
 
 @given(st.integers(1, 300), st.sets(st.integers(0, 299), max_size=4))
