@@ -18,6 +18,9 @@ from wearables_platform.signals.compiled import kept
 Samples = NDArray[np.float32]
 Counts = NDArray[np.int32]
 
+STRIDE = 64
+"""Samples looked over at once for a jump."""
+
 SURE = np.float32(1 - 1e-5)
 """Share of the floor within which a difference in float32 is within the floor in float64 too."""
 
@@ -143,24 +146,54 @@ def _jumps_in(held, first, last, jump_g):  # type: ignore[no-untyped-def]
 @partial(kept, nogil=True)
 def _mend(flat_g, block, k, spread, floor_g, jump_g, jumps, mended_g, peak_g, glitches):  # type: ignore[no-untyped-def]
     """Replace the glitches of the blocks that hold a jump; fill the peaks after it and the counts."""
-    reach, ranked, square = (k + 1) // 2, np.empty(2 * k + 1), np.empty(block, np.float32)
-    close = np.empty(3 * block, np.int32)
+    ranked, square, close = np.empty(2 * k + 1), np.empty(block, np.float32), np.empty(3 * block, np.int32)
     for device, number in np.argwhere(jumps):
         part = slice(3 * block * number, 3 * block * (number + 1))
         held, mended = flat_g[device, part], mended_g[device, part]
         size = len(held) // 3
         if size < 2 * k + 1:
             continue
-        _count_close(held, k, np.float32(floor_g) * SURE, close)
-        for at in range(size):
-            if k <= at < size - k:
-                if min(close[3 * at], close[3 * at + 1], close[3 * at + 2]) >= k:
-                    continue  # with itself more than half of the window: so is the median
-            elif not _jumps_in(held, max(at - reach, 0), min(at + reach, size - 1), jump_g):
-                continue
-            glitches[device, number] += _judge(held, mended, at, k, spread, floor_g, ranked)
+        busy = 0
+        for first in range(0, size - 1, STRIDE):
+            busy += _jumps_in(held, first, min(first + STRIDE, size - 1), jump_g)
+        # A few knocks are looked for one by one; noise that jumps everywhere is better counted through at once.
+        if 4 * busy * STRIDE < size:
+            glitches[device, number] = _mend_at_jumps(held, mended, k, spread, floor_g, jump_g, ranked)
+        else:
+            glitches[device, number] = _mend_all(held, mended, k, spread, floor_g, jump_g, ranked, close)
         if glitches[device, number]:
             peak_g[device, number] = _peak(mended, square)
+
+
+@partial(kept, nogil=True)
+def _mend_at_jumps(held, mended, k, spread, floor_g, jump_g, ranked):  # type: ignore[no-untyped-def]
+    """Judge the samples near each jump; returns how many were replaced."""
+    size, reach, fresh, replaced = len(held) // 3, (k + 1) // 2, 0, 0  # samples before `fresh` have been judged
+    for first in range(0, size - 1, STRIDE):
+        last = min(first + STRIDE, size - 1)
+        if not _jumps_in(held, first, last, jump_g):
+            continue
+        for step in range(first, last):
+            if _jumps_in(held, step, step + 1, jump_g):
+                for at in range(max(fresh, step + 1 - reach), min(size, step + reach + 1)):
+                    replaced += _judge(held, mended, at, k, spread, floor_g, ranked)
+                fresh = min(size, step + reach + 1)
+    return replaced
+
+
+@partial(kept, nogil=True)
+def _mend_all(held, mended, k, spread, floor_g, jump_g, ranked, close):  # type: ignore[no-untyped-def]
+    """Judge the samples that too few of their neighbours agree with: the same ones, found otherwise."""
+    size, reach, replaced = len(held) // 3, (k + 1) // 2, 0
+    _count_close(held, k, np.float32(floor_g) * SURE, close)
+    for at in range(size):
+        if k <= at < size - k:
+            if min(close[3 * at], close[3 * at + 1], close[3 * at + 2]) >= k:
+                continue  # with itself more than half of the window: so is the median
+        elif not _jumps_in(held, max(at - reach, 0), min(at + reach, size - 1), jump_g):
+            continue
+        replaced += _judge(held, mended, at, k, spread, floor_g, ranked)
+    return replaced
 
 
 @partial(kept, nogil=True)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from wearables_platform.signals.downsample import Blocks, DownsamplePlan, downsample, finish, plan, start, step
+from wearables_platform.signals.source_blocks import SourceFilter, _mend_all, _mend_at_jumps
 from wearables_platform_tests.simulated_motion import add_glitches, at_rest
 
 RATES_HZ = (16_000.0, 4_000.0, 405.0, 250.0, 104.3, 32.0)
@@ -77,3 +78,20 @@ def test_rates_at_the_target_pass_untouched(rate_hz: float) -> None:
     assert blocks.accel_g.tobytes() == accel_g.tobytes()
     assert np.isnan(blocks.peak_g).all()
     assert not blocks.glitches.any()
+
+
+@given(st.integers(0, 2**31), st.floats(0.005, 0.3), st.booleans())
+@settings(max_examples=60)
+def test_both_ways_to_look_for_glitches_replace_the_same_samples(seed: int, noise_g: float, broken: bool) -> None:
+    """Near jumps one by one, or all counted through: which is quicker depends on the noise, the answer must not."""
+    random, params = np.random.default_rng(seed), SourceFilter(3, 4.4478, 0.3)
+    held = (random.normal(0, noise_g, (1_600, 3)) + [0, 0, 1]).astype(np.float32)
+    held[random.integers(0, 1_600, 20), random.integers(0, 3, 20)] += random.normal(0, 3, 20).astype(np.float32)
+    if broken:
+        held[random.integers(0, 1_600, 5), 0] = np.nan
+    flat, ranked, close = held.ravel(), np.empty(7), np.empty(4_800, np.int32)
+    one_by_one, counted = flat.copy(), flat.copy()
+    settings_of = (3, params.spread, params.floor_g, np.float32(params.jump_g), ranked)
+    replaced = _mend_at_jumps(flat, one_by_one, *settings_of)
+    assert replaced == _mend_all(flat, counted, *settings_of, close) > 0
+    assert one_by_one.tobytes() == counted.tobytes()
