@@ -14,17 +14,16 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from stream.decode import Messages
 from stream.devices import Devices
 from stream.partition import Harvest, Ruled, ScoredRows
 from wearables_platform.domain.channels import ACCELERATION, VITALS
-from wearables_platform.domain.time_policy import impossible_times
 from wearables_platform.signals.device_rules import DeviceRules
 from wearables_platform.signals.minutes import MinuteJoin, Readings
 from wearables_platform.signals.windows import WindowRows
 from wearables_platform.wire.codec import dictionary_of
+from wearables_platform.wire.heart_rates import heart_rates
 
 # The log's clock may differ by this between two topics that are read in turn and both up to date.
 LEVEL_US: Final = 5_000_000
@@ -93,14 +92,7 @@ def readings_of(messages: Iterable[Messages | None], devices: Devices) -> Readin
 
 
 def _readings(messages: Messages, devices: Devices) -> Readings:
-    lists = messages.rows.column("heart_rate")
-    readings, of = lists.flatten(), pc.list_parent_indices(lists).to_numpy()
-    if not len(readings):
-        return Readings.none()
-    time_us = readings.field("time_us").to_numpy().astype(np.int64)
-    possible = ~impossible_times(time_us, messages.append_us[of])
-    device = numbers_of(messages, devices)[of].astype(np.int32)
-    return Readings.of(device, time_us, readings.field("bpm").to_numpy(), of).take(possible)
+    return heart_rates(messages.rows.column("heart_rate"), numbers_of(messages, devices), messages.append_us)
 
 
 def numbers_of(messages: Messages, devices: Devices) -> npt.NDArray[np.int64]:

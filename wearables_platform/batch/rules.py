@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 from wearables_platform.batch.windows import DeviceEnd, day_bounds_us, device_ends, features_of
 from wearables_platform.clients.lake import Edition, Lake, Manifest
 from wearables_platform.domain.channels import ACCELERATION, VITALS
-from wearables_platform.domain.time_policy import impossible_times
 from wearables_platform.partitions import neighbours
 from wearables_platform.signals.device_rules import REACH_BEFORE_US, Findings, final_findings
 from wearables_platform.signals.minutes import Readings
@@ -23,6 +22,7 @@ from wearables_platform.signals.silence import Silence
 from wearables_platform.signals.wear import QUARTER_US
 from wearables_platform.signals.windows import FEATURE_VERSION, WindowRows
 from wearables_platform.wire.feature_schema import WINDOW_SCHEMA, WINDOWS_DATASET, window_rows
+from wearables_platform.wire.heart_rates import heart_rates
 from wearables_platform.wire.raw_messages import raw_dataset
 from wearables_platform.wire.rule_schema import (
     ROLLING_DATASET,
@@ -139,12 +139,8 @@ def _readings(vitals: pa.Table, number: Mapping[str, int]) -> Readings:
     """Return every heart rate whose time is possible."""
     if not vitals.num_rows:
         return Readings.none()
-    lists = vitals.column("heart_rate").combine_chunks()
-    readings, of = lists.flatten(), pc.list_parent_indices(lists).to_numpy()
-    time_us = readings.field("time_us").to_numpy().astype(np.int64)
-    possible = ~impossible_times(time_us, vitals.column("append_time_us").to_numpy()[of])
-    device = _numbers(vitals, number)[of]
-    return Readings.of(device, time_us, readings.field("bpm").to_numpy(), of).take(possible)
+    append_us = vitals.column("append_time_us").to_numpy()
+    return heart_rates(vitals.column("heart_rate").combine_chunks(), _numbers(vitals, number), append_us)
 
 
 def _within(readings: Readings, first_us: int, end_us: int) -> Readings:
