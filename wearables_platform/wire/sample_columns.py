@@ -99,7 +99,7 @@ def restore_samples(table: pa.Table) -> pa.Table:
 def steps_of(accel_g: Floats, lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Return (R,) the largest step of which all of a row's samples are exact multiples, NaN where there is none.
 
-    >>> steps_of(np.array([[0.25, 0, 1], [0.1, 0, 1]], np.float32), np.array([1, 1])).tolist()
+    >>> steps_of(np.array([[0.25, 0, 1], [0.12345, 0, 1]], np.float32), np.array([1, 1])).tolist()
     [0.0625, nan]
     """
     found = np.full(len(lengths), np.nan)
