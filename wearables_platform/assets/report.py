@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -17,19 +18,27 @@ if TYPE_CHECKING:
 
     from wearables_platform.clients.manifest import Manifest
 
-OWNERS = ["team:data-platform"]
 SAMPLE_ROWS = 5
 SHOWN_CHARACTERS = 60
 
-# A store that does not answer, or another run that replaced the partition first: try again, later each time.
-RETRIES = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+class Spent:
+    """The time a step takes, from when it begins."""
+
+    def __init__(self) -> None:
+        self._begin_s = time.monotonic()
+
+    def rate(self, rows: int) -> dict[str, float]:
+        """Return the seconds spent so far and the rows a second that makes."""
+        seconds = time.monotonic() - self._begin_s
+        return {"seconds": round(seconds, 3), "rows_per_s": round(rows / max(seconds, 1e-3), 1)}
 
 
 @contextmanager
-def terminal_errors_end_the_step() -> Iterator[None]:
+def terminal_errors_end_the_step() -> Iterator[Spent]:
     """Let transient errors be retried, and end the step at once for those that retrying cannot mend."""
     try:
-        yield
+        yield Spent()
     except TerminalError as exc:
         raise dg.Failure(description=f"{type(exc).__name__}: {exc}", allow_retries=False) from exc
 

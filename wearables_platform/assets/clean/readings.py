@@ -4,8 +4,8 @@ from typing import Any
 
 import dagster as dg
 
-from wearables_platform.assets.report import OWNERS, RETRIES, bars, markdown_table, terminal_errors_end_the_step
-from wearables_platform.partitions import DAYS, ONE_RUN
+from wearables_platform.assets.declare import day_asset
+from wearables_platform.assets.report import bars, markdown_table, terminal_errors_end_the_step
 from wearables_platform.resources import LakeResource, SqlResource
 
 SAMPLE = "SELECT * FROM telemetry.{} WHERE message_id IS NOT NULL ORDER BY 2 DESC, 1 LIMIT 5"
@@ -14,16 +14,12 @@ SAMPLE = "SELECT * FROM telemetry.{} WHERE message_id IS NOT NULL ORDER BY 2 DES
 def clean_asset(quantity: str, description: str) -> dg.AssetsDefinition:
     """Define the asset that cleans one quantity of the raw vitals."""
 
-    @dg.asset(
+    @day_asset(
         name=quantity,
         deps=["raw_vitals"],
-        group_name="clean",
+        group="clean",
         kinds={"sql", "postgres"},
-        owners=OWNERS,
-        code_version="1",
-        partitions_def=DAYS,
-        backfill_policy=ONE_RUN,
-        retry_policy=RETRIES,
+        pool="sql",
         description=description,
         metadata={"table": f"telemetry.{quantity}", "script": f"sql/clean/{quantity}.sql"},
     )

@@ -4,20 +4,16 @@ from typing import Any
 
 import dagster as dg
 
-from wearables_platform.assets.report import OWNERS, RETRIES, bars, sample_table, terminal_errors_end_the_step
-from wearables_platform.partitions import DAYS, ONE_RUN
+from wearables_platform.assets.declare import day_asset
+from wearables_platform.assets.report import bars, sample_table, terminal_errors_end_the_step
 from wearables_platform.resources import LakeResource, SqlResource
 
 
-@dg.asset(
+@day_asset(
     deps=["window_features"],
-    group_name="features",
+    group="features",
     kinds={"duckdb", "postgres"},
-    owners=OWNERS,
-    code_version="1",
-    partitions_def=DAYS,
-    backfill_policy=ONE_RUN,
-    retry_policy=RETRIES,
+    pool="sql",
     description=(
         "Seconds sedentary, light, moderate and vigorous, mean ENMO and MAD, steps and coverage per device and UTC "
         "hour, aggregated with DuckDB over the files of each day's manifest."

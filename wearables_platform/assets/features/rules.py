@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from wearables_platform.assets.declare import day_assets, day_spec
 from wearables_platform.assets.report import (
-    OWNERS,
-    RETRIES,
     lake_metadata,
     report_partitions,
     terminal_errors_end_the_step,
 )
-from wearables_platform.partitions import DAYS, ONE_RUN
 from wearables_platform.resources import LakeResource, SqlResource
 
 if TYPE_CHECKING:
@@ -28,22 +26,20 @@ def _dep(asset: str, first: int, last: int) -> dg.AssetDep:
 
 
 def _spec(name: str, description: str) -> dg.AssetSpec:
-    return dg.AssetSpec(
+    return day_spec(
         name,
+        follows=False,  # it looks into the days around it
         # The hour before midnight is looked at, heart rates lie in messages that began the day before, and a silence
         # may end the day after.
         deps=[_dep("window_features", -1, 0), _dep("raw_acceleration", -1, 1), _dep("raw_vitals", -1, 1)],
-        group_name="features",
+        group="features",
         kinds={"python", "parquet", "postgres"},
-        owners=OWNERS,
-        code_version="1",
-        partitions_def=DAYS,
         description=description,
     )
 
 
-@dg.multi_asset(
-    name="rules_of_devices",
+@day_assets(
+    "rules_of_devices",
     specs=[
         _spec(
             "rule_events",
@@ -56,8 +52,7 @@ def _spec(name: str, description: str) -> dg.AssetSpec:
             "Features over 10 s and 60 s from the one-second rows; in the lake and in telemetry.rolling_features.",
         ),
     ],
-    backfill_policy=ONE_RUN,
-    retry_policy=RETRIES,
+    pool="sql",
 )
 def rules_of_devices(
     context: dg.AssetExecutionContext, lake: LakeResource, sql: SqlResource

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from wearables_platform.assets.declare import day_assets, day_spec
 from wearables_platform.assets.report import (
-    OWNERS,
-    RETRIES,
     lake_metadata,
     lines,
     report_partitions,
     terminal_errors_end_the_step,
 )
-from wearables_platform.partitions import DAYS, ONE_RUN
 from wearables_platform.resources import LakeResource, ModelSigningResource, SqlResource
 
 if TYPE_CHECKING:
@@ -23,8 +21,9 @@ if TYPE_CHECKING:
 
 
 def _spec(name: str, description: str) -> dg.AssetSpec:
-    return dg.AssetSpec(
+    return day_spec(
         name,
+        follows=False,  # it looks into the days around it
         # A day's rows look a few seconds into the days around it.
         deps=[
             dg.AssetDep(
@@ -34,17 +33,14 @@ def _spec(name: str, description: str) -> dg.AssetSpec:
                 ),
             )
         ],
-        group_name="features",
+        group="features",
         kinds={"python", "parquet", "postgres"},
-        owners=OWNERS,
-        code_version="1",
-        partitions_def=DAYS,
         description=description,
     )
 
 
-@dg.multi_asset(
-    name="features_of_acceleration",
+@day_assets(
+    "features_of_acceleration",
     specs=[
         _spec(
             "window_features",
@@ -58,8 +54,7 @@ def _spec(name: str, description: str) -> dg.AssetSpec:
             "and in telemetry.anomalies wherever the stream's row was dirty, missing or different.",
         ),
     ],
-    backfill_policy=ONE_RUN,
-    retry_policy=RETRIES,
+    pool="sql",
 )
 def window_features_and_spikes(
     context: dg.AssetExecutionContext, lake: LakeResource, sql: SqlResource, model_signing: ModelSigningResource

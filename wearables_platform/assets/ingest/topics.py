@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from wearables_platform.assets.report import OWNERS
+from wearables_platform.assets.declare import OWNERS
 from wearables_platform.domain.channels import CHANNELS, DEAD_LETTERS_TOPIC, Channel
 
 

@@ -2,26 +2,20 @@
 
 import dagster as dg
 
+from wearables_platform.assets.declare import day_asset
 from wearables_platform.assets.report import (
-    OWNERS,
-    RETRIES,
     lake_metadata,
     report_partitions,
     terminal_errors_end_the_step,
 )
-from wearables_platform.partitions import DAYS, ONE_RUN
 from wearables_platform.resources import LakeResource
 
 
-@dg.asset(
+@day_asset(
     deps=["raw_acceleration"],
-    group_name="lake",
+    group="lake",
     kinds={"parquet", "numpy"},
-    owners=OWNERS,
-    code_version="1",
-    partitions_def=DAYS,
-    backfill_policy=ONE_RUN,
-    retry_policy=RETRIES,
+    pool="lake",
     description=(
         "Least, mean and greatest sample per device and cell of 10 ms, 100 ms, 1 s, 10 s and 60 s, as fine as the "
         "device's rate gives sense to; one file per width."

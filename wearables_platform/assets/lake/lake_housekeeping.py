@@ -4,22 +4,19 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from wearables_platform.assets.report import OWNERS, RETRIES, markdown_table, terminal_errors_end_the_step
-from wearables_platform.partitions import ONE_RUN
+from wearables_platform.assets.declare import whole_asset
+from wearables_platform.assets.report import markdown_table, terminal_errors_end_the_step
 from wearables_platform.resources import LakeResource
 
 SHOWN = 20
 
 
-@dg.asset(
+@whole_asset(
     # After whatever replaces partitions in the same run: what it superseded is noted at once.
     deps=["raw_acceleration", "raw_vitals", "raw_status", "quarantined_messages", "acceleration_zoom"],
-    group_name="lake",
+    group="lake",
     kinds={"parquet"},
-    owners=OWNERS,
-    code_version="1",
-    backfill_policy=ONE_RUN,
-    retry_policy=RETRIES,
+    pool="lake",
     description=(
         "Data files that no manifest lists are noted, and removed once they have been noted for 24 hours, so that "
         "readers of an older manifest are not disturbed; uploads that killed writers left go too."

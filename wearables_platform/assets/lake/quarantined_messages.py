@@ -4,27 +4,22 @@ from typing import Any
 
 import dagster as dg
 
+from wearables_platform.assets.declare import whole_asset
 from wearables_platform.assets.ingest.collections import collection_key
 from wearables_platform.assets.report import (
-    OWNERS,
-    RETRIES,
     bars,
     column_schema,
     sample_table,
     terminal_errors_end_the_step,
 )
-from wearables_platform.partitions import ONE_RUN
 from wearables_platform.resources import LakeResource, MongoResource
 
 
-@dg.asset(
+@whole_asset(
     deps=[collection_key("quarantine")],
-    group_name="lake",
+    group="lake",
     kinds={"mongodb", "parquet"},
-    owners=OWNERS,
-    code_version="1",
-    backfill_policy=ONE_RUN,
-    retry_policy=RETRIES,
+    pool="mongo",
     description=(
         "Well-formed messages with an impossible time, or with the identity of another message: kept whole, with the "
         "reason, outside every day."

@@ -2,32 +2,28 @@
 
 import dagster as dg
 
+from wearables_platform.assets.declare import day_asset
 from wearables_platform.assets.ingest.collections import collection_key
 from wearables_platform.assets.report import (
-    OWNERS,
-    RETRIES,
     lake_metadata,
     report_partitions,
     terminal_errors_end_the_step,
 )
 from wearables_platform.domain.channels import Channel
-from wearables_platform.partitions import DAYS, ONE_RUN
 from wearables_platform.resources import KafkaResource, LakeResource, MongoResource
 
 
 def raw_asset(channel: Channel, description: str) -> dg.AssetsDefinition:
     """Define the asset that exports a channel's archived messages by day."""
 
-    @dg.asset(
+    @day_asset(
         name=f"raw_{channel.name}",
         deps=[collection_key(channel.collection)],
-        group_name="lake",
+        group="lake",
         kinds={"mongodb", "parquet"},
-        owners=OWNERS,
+        pool="mongo",
+        follows=False,
         code_version="2",
-        partitions_def=DAYS,
-        backfill_policy=ONE_RUN,
-        retry_policy=RETRIES,
         description=description,
     )
     def raw(

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from wearables_platform.assets.declare import WEEKLY, whole_asset
 from wearables_platform.assets.ml.training_set import MODEL
-from wearables_platform.assets.report import OWNERS, RETRIES, terminal_errors_end_the_step
+from wearables_platform.assets.report import terminal_errors_end_the_step
 from wearables_platform.resources import LakeResource, ModelSigningResource, SqlResource
 
 if TYPE_CHECKING:
@@ -22,13 +23,12 @@ class ForestConfig(dg.Config):
     alarm_rate: float = 0.01
 
 
-@dg.asset(
-    group_name="ml",
+@whole_asset(
+    group="ml",
     deps=["training_set"],
     kinds={"scikitlearn"},
-    owners=OWNERS,
-    code_version="1",
-    retry_policy=RETRIES,
+    pool="models",
+    freshness=WEEKLY,
     description=(
         "An isolation forest over one-second window features, trained without the held-out people and judged person "
         "by person. Registered as a candidate; the same training set again gives the version that is there already."

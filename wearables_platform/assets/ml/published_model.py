@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from wearables_platform.assets.declare import WEEKLY, whole_asset
 from wearables_platform.assets.ml.activity_anomaly_model import reload_check
 from wearables_platform.assets.ml.training_set import MODEL
-from wearables_platform.assets.report import OWNERS, RETRIES, terminal_errors_end_the_step
+from wearables_platform.assets.report import terminal_errors_end_the_step
 from wearables_platform.resources import KafkaResource, LakeResource, ModelSigningResource, SqlResource
 
 if TYPE_CHECKING:
@@ -23,13 +24,12 @@ class PublishConfig(dg.Config):
     effective_from: str = TRAINING_END
 
 
-@dg.asset(
-    group_name="ml",
+@whole_asset(
+    group="ml",
     deps=["activity_anomaly_model"],
     kinds={"kafka", "postgres"},
-    owners=OWNERS,
-    code_version="1",
-    retry_policy=RETRIES,
+    pool="models",
+    freshness=WEEKLY,
     description=(
         "The gate and the release: the newest candidate replaces the version in force only if it is no worse on "
         "held-out people neither has seen; then the registry row is signed and wearables.models.v1 tells the stream."

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from wearables_platform.assets.report import OWNERS, RETRIES, terminal_errors_end_the_step
+from wearables_platform.assets.declare import WEEKLY, whole_asset
+from wearables_platform.assets.report import terminal_errors_end_the_step
 from wearables_platform.resources import LakeResource, ModelSigningResource, SqlResource
 
 if TYPE_CHECKING:
@@ -22,16 +23,15 @@ class TrainingSetConfig(dg.Config):
     days: int = DEFAULT_DAYS
 
 
-@dg.asset(
-    group_name="ml",
+@whole_asset(
+    group="ml",
     deps=[
         dg.AssetDep("window_features", partition_mapping=dg.AllPartitionMapping()),
         dg.AssetDep("spike_events", partition_mapping=dg.AllPartitionMapping()),
     ],
     kinds={"parquet", "numpy"},
-    owners=OWNERS,
-    code_version="1",
-    retry_policy=RETRIES,
+    pool="models",
+    freshness=WEEKLY,
     description=(
         "Clean one-second windows of known wearers, with those marked in which a spike event starts, and with the "
         "people set apart on whom every version is judged. Named after its content, kept for every version's lineage."

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from wearables_platform.assets.report import OWNERS, RETRIES, bars, markdown_table, terminal_errors_end_the_step
+from wearables_platform.assets.declare import whole_asset
+from wearables_platform.assets.report import bars, markdown_table, terminal_errors_end_the_step
 from wearables_platform.domain.channels import CHANNELS
-from wearables_platform.partitions import ONE_RUN
 from wearables_platform.resources import KafkaResource, MongoResource, SqlResource
 
 if TYPE_CHECKING:
@@ -17,14 +17,12 @@ COLUMNS = ("consumer", "topic", "partition", "stored", "duplicate", "quarantined
 FAULTS = ("overlapping", "missing", "foreign")
 
 
-@dg.asset(
+@whole_asset(
     deps=[*(["kafka", channel.topic.removeprefix("wearables.").replace(".", "_")] for channel in CHANNELS), "parity"],
-    group_name="quality",
+    group="quality",
     kinds={"kafka", "mongodb", "postgres"},
-    owners=OWNERS,
-    code_version="1",
-    backfill_policy=ONE_RUN,
-    retry_policy=RETRIES,
+    pool="kafka",
+    follows=True,
     check_specs=[
         dg.AssetCheckSpec(
             "disjoint_and_complete",

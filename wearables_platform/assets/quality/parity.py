@@ -5,23 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from wearables_platform.assets.report import OWNERS, RETRIES, bars, terminal_errors_end_the_step
-from wearables_platform.partitions import DAYS, ONE_RUN
+from wearables_platform.assets.declare import day_asset
+from wearables_platform.assets.report import bars, terminal_errors_end_the_step
 from wearables_platform.resources import LakeResource, SqlResource
 
 if TYPE_CHECKING:
     from wearables_platform.batch.parity import DayParity
 
 
-@dg.asset(
+@day_asset(
     deps=["window_features", "spike_events", "rule_events", "wear", "rolling_features"],
-    group_name="quality",
+    group="quality",
     kinds={"python", "postgres"},
-    owners=OWNERS,
-    code_version="1",
-    partitions_def=DAYS,
-    backfill_policy=ONE_RUN,
-    retry_policy=RETRIES,
+    pool="sql",
     check_specs=[
         dg.AssetCheckSpec(
             "nothing_unexplained",

@@ -5,20 +5,16 @@ from typing import Any
 
 import dagster as dg
 
-from wearables_platform.assets.report import OWNERS, RETRIES, bars, markdown_table, terminal_errors_end_the_step
-from wearables_platform.partitions import DAYS, ONE_RUN
+from wearables_platform.assets.declare import day_asset
+from wearables_platform.assets.report import bars, markdown_table, terminal_errors_end_the_step
 from wearables_platform.resources import SqlResource
 
 
-@dg.asset(
+@day_asset(
     deps=["heart_rate", "steps"],
-    group_name="serving",
+    group="serving",
     kinds={"sql", "postgres"},
-    owners=OWNERS,
-    code_version="1",
-    partitions_def=DAYS,
-    backfill_policy=ONE_RUN,
-    retry_policy=RETRIES,
+    pool="sql",
     description=(
         "One row per participant and local day (23 or 25 hours where clocks change): steps, coverage, heart rate "
         "mean, least, greatest and resting. A UTC day touches the local days around it; all of them are written anew."
