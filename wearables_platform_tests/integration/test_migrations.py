@@ -24,6 +24,35 @@ def test_age_bands_are_the_same_in_sql_and_python(sql_url: str) -> None:
     assert rows == [(age, age_band(age)) for age in range(111)]
 
 
+def test_local_days_are_cut_where_clocks_change_and_devices_change_hands(sql_url: str) -> None:
+    with psycopg.connect(sql_url) as connection:
+        connection.execute(
+            "INSERT INTO registry.studies VALUES ('local-days', 'Local days');"
+            "INSERT INTO registry.participants VALUES"
+            " ('berliner', 'local-days', 1980, 'unknown', 'Europe/Berlin', '2026-01-01'),"
+            " ('nobody', 'local-days', 1980, 'unknown', 'Asia/Kolkata', '2026-01-01');"
+            "INSERT INTO registry.devices (device_id, registered_at) VALUES ('ld-1', '2026-01-01'), ('ld-2', '2026-01-01');"
+            "INSERT INTO registry.assignments VALUES"
+            " ('ld-1', 'berliner', '2026-01-01 00:00+00', '2026-03-29 08:30+00'),"
+            " ('ld-2', 'berliner', '2026-03-29 09:00+00', 'infinity')"
+        )
+        days = connection.execute(
+            "SELECT participant_id, local_day::text, extract(epoch FROM ends - begins)::integer / 3600, device_id,"
+            " to_char(from_time AT TIME ZONE 'UTC', 'DD HH24:MI'), to_char(to_time AT TIME ZONE 'UTC', 'DD HH24:MI')"
+            " FROM platform.worn_days('2026-03-28', '2026-03-29') WHERE participant_id IN ('berliner', 'nobody')"
+            " UNION ALL SELECT participant_id, local_day::text, extract(epoch FROM ends - begins)::integer / 3600,"
+            " device_id, '', '' FROM platform.worn_days('2026-10-25', '2026-10-25') WHERE participant_id = 'berliner'"
+            " ORDER BY 2, 4"
+        ).fetchall()
+        connection.rollback()
+    assert days == [
+        ("berliner", "2026-03-28", 24, "ld-1", "27 23:00", "28 23:00"),
+        ("berliner", "2026-03-29", 23, "ld-1", "28 23:00", "29 08:30"),
+        ("berliner", "2026-03-29", 23, "ld-2", "29 09:00", "29 22:00"),
+        ("berliner", "2026-10-25", 25, "ld-2", "", ""),
+    ]
+
+
 def test_partitions_made_late_take_over_the_rows_of_the_default_partition(sql_url: str) -> None:
     with psycopg.connect(sql_url) as connection:
         (timescale,) = connection.execute("SELECT platform.has_timescale()").fetchone() or (None,)

@@ -3,20 +3,15 @@
 -- name: remove_empty_days(first_day, last_day)!
 -- Remove the summaries of [first_day, last_day] for which no reading is left.
 DELETE FROM telemetry.daily_summary d
-USING registry.participants p
-WHERE d.participant_id = p.participant_id AND d.local_day BETWEEN :first_day AND :last_day
+WHERE d.local_day BETWEEN :first_day AND :last_day
   AND NOT EXISTS (
-      SELECT FROM registry.assignments a
-      JOIN telemetry.steps s ON s.device_id = a.device_id AND s.start_time >= a.valid_from AND s.start_time < a.valid_to
-      WHERE a.participant_id = d.participant_id
-        AND s.start_time >= d.local_day::timestamp AT TIME ZONE p.time_zone
-        AND s.start_time < (d.local_day + 1)::timestamp AT TIME ZONE p.time_zone)
+      SELECT FROM platform.worn_days(:first_day, :last_day) w
+      JOIN telemetry.steps s ON s.device_id = w.device_id AND s.start_time >= w.from_time AND s.start_time < w.to_time
+      WHERE w.participant_id = d.participant_id AND w.local_day = d.local_day)
   AND NOT EXISTS (
-      SELECT FROM registry.assignments a
-      JOIN telemetry.heart_rate h ON h.device_id = a.device_id AND h.time >= a.valid_from AND h.time < a.valid_to
-      WHERE a.participant_id = d.participant_id
-        AND h.time >= d.local_day::timestamp AT TIME ZONE p.time_zone
-        AND h.time < (d.local_day + 1)::timestamp AT TIME ZONE p.time_zone);
+      SELECT FROM platform.worn_days(:first_day, :last_day) w
+      JOIN telemetry.heart_rate h ON h.device_id = w.device_id AND h.time >= w.from_time AND h.time < w.to_time
+      WHERE w.participant_id = d.participant_id AND w.local_day = d.local_day);
 
 -- name: summarize_days(first_day, last_day, as_of)!
 -- Write the summaries of [first_day, last_day]; returns how many are new or changed. A local day has the hours its
@@ -26,19 +21,11 @@ WHERE d.participant_id = p.participant_id AND d.local_day BETWEEN :first_day AND
 INSERT INTO telemetry.daily_summary AS d (
     participant_id, local_day, time_zone, hours_in_day, step_count, step_coverage, heart_rate_mean_bpm,
     heart_rate_min_bpm, heart_rate_max_bpm, heart_rate_readings, resting_heart_rate_bpm, final, revision, origin)
-WITH days AS (
-    SELECT p.participant_id, p.time_zone, day::date AS local_day,
-           day AT TIME ZONE p.time_zone AS begins,
-           (day + interval '1 day') AT TIME ZONE p.time_zone AS ends
-    FROM registry.participants p
-    CROSS JOIN generate_series(:first_day::timestamp, :last_day::timestamp, interval '1 day') AS day
+WITH worn AS (
+    SELECT * FROM platform.worn_days(:first_day, :last_day)
 ),
-worn AS (
-    SELECT d.participant_id, d.local_day, a.device_id, d.ends,
-           greatest(d.begins, a.valid_from) AS from_time, least(d.ends, a.valid_to) AS to_time
-    FROM days d
-    JOIN registry.assignments a
-      ON a.participant_id = d.participant_id AND a.valid_from < d.ends AND a.valid_to > d.begins
+days AS (
+    SELECT DISTINCT participant_id, time_zone, local_day, begins, ends FROM worn
 ),
 walked AS (
     SELECT w.participant_id, w.local_day, sum(s.step_count) AS step_count,
