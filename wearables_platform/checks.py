@@ -6,6 +6,7 @@ assets compute.
 
 import dagster as dg
 
+from wearables_platform.assets.serving.person_checks import PERSON_CHECKS
 from wearables_platform.domain.channels import CHANNEL_BY_NAME, QUANTITY_BY_NAME, Channel
 from wearables_platform.partitions import DAYS
 from wearables_platform.resources import LakeResource, MongoResource, SqlResource
@@ -178,4 +179,5 @@ CHECKS = [
     _features_check("rolling_features"),
     hours_add_up_to_windows,
     days_add_up_to_readings,
+    *PERSON_CHECKS,
 ]

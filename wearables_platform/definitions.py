@@ -23,7 +23,10 @@ from wearables_platform.assets.lake.raw_vitals import raw_vitals
 from wearables_platform.assets.ml import ML_ASSETS, ML_SCHEDULES, retrain_models_job
 from wearables_platform.assets.quality.conservation import conservation
 from wearables_platform.assets.quality.parity import parity
+from wearables_platform.assets.serving.cohort_baselines import cohort_baselines
+from wearables_platform.assets.serving.daily_heart_rate import daily_heart_rate
 from wearables_platform.assets.serving.daily_summary import daily_summary
+from wearables_platform.assets.serving.weekly_trend import weekly_trend
 from wearables_platform.checks import CHECKS
 from wearables_platform.resources import RESOURCES
 from wearables_platform.schedules import JOBS, SCHEDULES
@@ -43,7 +46,10 @@ ASSETS: list[Any] = [
     window_features_and_spikes,
     rules_of_devices,
     hourly_activity,
+    daily_heart_rate,
     daily_summary,
+    weekly_trend,
+    cohort_baselines,
     *ML_ASSETS,
     parity,
     conservation,

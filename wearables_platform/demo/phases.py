@@ -22,11 +22,12 @@ PHASES: Final[dict[str, Sequence[Part]]] = {
     # The recordings and the vitals are in: clean them, learn from them, publish a model.
     "learn": (
         Part("archive to Parquet", ("raw_acceleration", "raw_vitals", "raw_status")),
-        Part("heart rate and steps", ("heart_rate", "steps", "daily_summary")),
+        Part("heart rate and steps", ("heart_rate", "steps")),
         Part(
             "features",
             ("window_features", "spike_events", "rule_events", "wear", "rolling_features", "hourly_activity"),
         ),
+        Part("people's days and weeks", ("daily_heart_rate", "daily_summary", "weekly_trend", "cohort_baselines")),
         Part("model", ("training_set", "activity_anomaly_model", "published_model"), None),
     ),
     # The fleet is in, scored by that model: recompute, compare with the stream, account for every message.

@@ -269,7 +269,7 @@ def test_vitals_become_clean_readings_and_local_days(world: BatchWorld) -> None:
     log.add(last_us + 3, "watch-1", vitals_message("watch-1", 2, heart_rate={last_us: 70.0}, steps={last_us: 7}))
     world.archived(log)
     assert world.build(
-        "raw_vitals", "heart_rate", "steps", "daily_summary", first="2026-03-28", last="2026-03-29"
+        "raw_vitals", "heart_rate", "steps", "daily_heart_rate", "daily_summary", first="2026-03-28", last="2026-03-29"
     ).success
 
     (day, after) = world.sql.rows("SELECT * FROM telemetry.daily_summary ORDER BY local_day")
@@ -303,7 +303,7 @@ def test_cleaning_and_summarizing_again_changes_nothing_in_any_order_of_days(wor
     log.add(MIDNIGHT_US + 120_000_000, "watch-1", vitals_message("watch-1", 5, heart_rate=yesterday))
     log.add(MIDNIGHT_US + 130_000_000, "watch-1", vitals_message("watch-1", 4, heart_rate={**shared}))
     world.archived(log)
-    build = ("raw_vitals", "heart_rate", "steps", "daily_summary")
+    build = ("raw_vitals", "heart_rate", "steps", "daily_heart_rate", "daily_summary")
     for day in (DAY, "2026-03-28", DAY, "2026-03-28"):
         assert world.build(*build, first=day, last=day).success
     readings = world.sql.rows("SELECT time, bpm, message_id FROM telemetry.heart_rate ORDER BY time")

@@ -11,10 +11,11 @@ from wearables_platform.resources import SqlResource
 
 
 @day_asset(
-    deps=["heart_rate", "steps"],
+    deps=["daily_heart_rate", "steps"],
     group="serving",
     kinds={"sql", "postgres"},
     pool="sql",
+    code_version="2",
     description=(
         "One row per participant and local day (23 or 25 hours where clocks change): steps, coverage, heart rate "
         "mean, least, greatest and resting. A UTC day touches the local days around it; all of them are written anew."

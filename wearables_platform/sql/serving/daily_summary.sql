@@ -1,4 +1,4 @@
--- One row per person and local day, from clean steps and heart rate.
+-- One row per person and local day, from clean steps and daily heart rate.
 
 -- name: remove_empty_days(first_day, last_day)!
 -- Remove the summaries of [first_day, last_day] for which no reading is left.
@@ -9,14 +9,13 @@ WHERE d.local_day BETWEEN :first_day AND :last_day
       JOIN telemetry.steps s ON s.device_id = w.device_id AND s.start_time >= w.from_time AND s.start_time < w.to_time
       WHERE w.participant_id = d.participant_id AND w.local_day = d.local_day)
   AND NOT EXISTS (
-      SELECT FROM platform.worn_days(:first_day, :last_day) w
-      JOIN telemetry.heart_rate h ON h.device_id = w.device_id AND h.time >= w.from_time AND h.time < w.to_time
-      WHERE w.participant_id = d.participant_id AND w.local_day = d.local_day);
+      SELECT FROM telemetry.daily_heart_rate h
+      WHERE h.participant_id = d.participant_id AND h.local_day = d.local_day);
 
 -- name: summarize_days(first_day, last_day, as_of)!
 -- Write the summaries of [first_day, last_day]; returns how many are new or changed. A local day has the hours its
 -- zone gives it (23 or 25 when clocks change). A span of steps counts for the day it begins in. A day without a single
--- reading has no row: not worn is not zero. Resting heart rate is the 5th percentile of the day's readings, from 60 up.
+-- reading has no row: not worn is not zero. What it says of heart rate is telemetry.daily_heart_rate's, written before it.
 -- Final: the day has been over for 24 hours, so that late uploads of the evening are in.
 INSERT INTO telemetry.daily_summary AS d (
     participant_id, local_day, time_zone, hours_in_day, step_count, step_coverage, heart_rate_mean_bpm,
@@ -33,15 +32,6 @@ walked AS (
     FROM worn w
     JOIN telemetry.steps s ON s.device_id = w.device_id AND s.start_time >= w.from_time AND s.start_time < w.to_time
     GROUP BY 1, 2
-),
-beaten AS (
-    SELECT w.participant_id, w.local_day, count(*) AS readings, avg(h.bpm::double precision) AS mean_bpm,
-           min(h.bpm) AS min_bpm, max(h.bpm) AS max_bpm,
-           CASE WHEN count(*) >= 60
-                THEN percentile_cont(0.05) WITHIN GROUP (ORDER BY h.bpm::double precision) END AS resting_bpm
-    FROM worn w
-    JOIN telemetry.heart_rate h ON h.device_id = w.device_id AND h.time >= w.from_time AND h.time < w.to_time
-    GROUP BY 1, 2
 )
 SELECT d.participant_id, d.local_day, d.time_zone, extract(epoch FROM d.ends - d.begins) / 3600,
        w.step_count, least(1.0, coalesce(w.covered_s, 0) / extract(epoch FROM d.ends - d.begins)),
@@ -49,7 +39,7 @@ SELECT d.participant_id, d.local_day, d.time_zone, extract(epoch FROM d.ends - d
        d.ends + interval '24 hours' <= :as_of, 1, 'batch'
 FROM days d
 LEFT JOIN walked w USING (participant_id, local_day)
-LEFT JOIN beaten b USING (participant_id, local_day)
+LEFT JOIN telemetry.daily_heart_rate b USING (participant_id, local_day)
 WHERE w.participant_id IS NOT NULL OR b.participant_id IS NOT NULL
 ON CONFLICT (participant_id, local_day) DO UPDATE
 SET time_zone = excluded.time_zone, hours_in_day = excluded.hours_in_day, step_count = excluded.step_count,
