@@ -34,6 +34,12 @@ class Settings(BaseSettings):
         None, description="mqtt[s]://bridge-user:password@host:port, as the bridge connects"
     )
     sql_url: SecretStr | None = Field(None, description="postgresql://user:password@host:port/database")
+    dagster_sql_url: SecretStr | None = Field(
+        None,
+        description=(
+            "Where Dagster keeps its runs and events; unset takes a schema `dagster` of its own in the SQL database."
+        ),
+    )
     mongo_url: SecretStr | None = Field(None, description="mongodb://[user:password@]host:port/database")
     redis_url: SecretStr | None = Field(None, description="redis://[:password@]host:port/0")
     lake_url: str | None = Field(None, description="file:///directory or s3://bucket/prefix?endpoint_url=...")

@@ -31,13 +31,14 @@ from wearables_platform.domain.time_policy import from_us, to_us
 from wearables_platform.edge.simulation.fleet import fleet_truth, simulated_fleet
 from wearables_platform.edge.simulation.truth import FleetTruth
 from wearables_platform.edge.simulation.vitals import VitalsTruth, vitals_sources, vitals_truth
+from wearables_platform.local.dagster_store import URL_VARIABLE
 from wearables_platform.local.failures import ExitCode
 from wearables_platform.local.files import write_atomically
 from wearables_platform.local.layout import RunDirectory
 from wearables_platform.local.mqtt_credentials import MqttCredentials
 from wearables_platform.local.running import log_tail
 from wearables_platform.registry import Enrolment, Participant, Registry
-from wearables_platform.settings import Settings
+from wearables_platform.settings import Settings, load_settings
 
 SABOTAGES: Final = {"drop-message": ("archive", "wearables_platform.demo.dropping_archive")}
 FLEET_SECONDS: Final = 60
@@ -180,6 +181,7 @@ class Demo:
             **os.environ,
             "WEARABLES_RUN_DIR": str(self._run.root.resolve()),
             "DAGSTER_HOME": str(self._run.dagster_home.resolve()),
+            URL_VARIABLE: load_settings(run_dir=self._run.root).require("dagster_sql_url"),
         }
         report = self._path(f"batch-{phase}.json")
         command = [sys.executable, "-m", "wearables_platform.demo.batch", phase, str(report)]

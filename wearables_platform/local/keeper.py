@@ -182,12 +182,14 @@ def prepare_stores(run: RunDirectory, plan: Plan) -> None:
     """Create schema and topics where they are missing; with an in-memory Kafka, begin a new incarnation."""
     from wearables_platform.clients.kafka import Admin
     from wearables_platform.clients.topics import ensure_platform_topics
+    from wearables_platform.local.dagster_store import prepare_dagster_store
     from wearables_platform.local.incarnation import begin_incarnation
     from wearables_platform.sql.migrate import migrate
 
     sql_url = plan.runtime["sql_url"]
     with (run.logs / "migrate.log").open("a") as log, redirect_stdout(log):  # it prints what its SELECTs return
         migrate(sql_url)
+    prepare_dagster_store(sql_url, plan.runtime["dagster_sql_url"])
     if plan.kafka_in_memory:
         begin_incarnation(run, sql_url)
     settings = load_settings(run_dir=run.root)

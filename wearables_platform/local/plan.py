@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from wearables_platform.local.choice import CHOSEN_BY_URL
+from wearables_platform.local.dagster_store import INSTANCE_FILE, own_role_url, own_schema_url, with_driver
 from wearables_platform.local.layout import RunDirectory
 from wearables_platform.local.ports import choose_ports
 from wearables_platform.local.processes import (
@@ -35,20 +36,7 @@ SERVER_PORT: Mapping[str, str] = {
 }
 
 GENERATED_SETTINGS = ("api_token", "model_signing_key")
-
-
-# Two runs at a time: a run imports the whole project, and a laptop has few cores.
-DAGSTER_INSTANCE = """\
-telemetry:
-  enabled: false
-nux:
-  enabled: false
-nux:
-  enabled: false
-concurrency:
-  runs:
-    max_concurrent_runs: 2
-"""
+DAGSTER = "dagster"
 
 DAGSTER_WORKSPACE = """\
 load_from:
@@ -99,7 +87,7 @@ def make_plan(settings: Settings, run: RunDirectory, options: UpOptions) -> Plan
     given = tuple(name for name in SERVER_NAMES if getattr(settings, URL_SETTING[name]) is not None)
     embedded = tuple(name for name in SERVER_NAMES if name not in given)
     ports = _choose_ports(settings, embedded)
-    secrets = instance_secrets(run, (*SERVER_NAMES, *GENERATED_SETTINGS))
+    secrets = instance_secrets(run, (*SERVER_NAMES, DAGSTER, *GENERATED_SETTINGS))
     servers = tuple(
         server_spec(
             name,
@@ -107,13 +95,14 @@ def make_plan(settings: Settings, run: RunDirectory, options: UpOptions) -> Plan
         )
         for name in embedded
     )
-    processes = [] if options.servers_only else process_specs(run, settings.bind_host, ports)
+    runtime = _runtime_settings(settings, run, servers, ports, secrets)
+    store_url = runtime["dagster_sql_url"]
+    processes = [] if options.servers_only else process_specs(run, settings.bind_host, ports, store_url)
     processes = with_replacements(processes, options.replaced)
     if settings.stream_standby and processes:
         processes.append(stream_standby(settings.bind_host, ports))
     if options.live and processes:
         processes.append(live_fleet(settings.bind_host, ports))
-    runtime = _runtime_settings(settings, run, servers, ports, secrets)
     return Plan(servers, given, tuple(processes), runtime)
 
 
@@ -138,7 +127,14 @@ def _runtime_settings(
     if settings.mqtt_url is not None:
         parts = urlsplit(settings.mqtt_url.get_secret_value())
         found |= {"mqtt_host": parts.hostname or "", "mqtt_port": str(parts.port or 1883)}
-    return found | _set_explicitly(settings)
+    found |= _set_explicitly(settings)
+    if "dagster_sql_url" in found:
+        found["dagster_sql_url"] = with_driver(found["dagster_sql_url"])
+    else:
+        embedded = any(server.name == "postgres" for server in servers)
+        sql_url = found["sql_url"]
+        found["dagster_sql_url"] = own_role_url(sql_url, secrets[DAGSTER]) if embedded else own_schema_url(sql_url)
+    return found
 
 
 def _set_explicitly(settings: Settings) -> dict[str, str]:
@@ -159,6 +155,6 @@ def render_runtime_file(runtime: Mapping[str, str]) -> str:
 def dagster_files(home: Path, host: str, code_port: int) -> dict[Path, str]:
     """Return Dagster's instance and workspace files, by path."""
     return {
-        home / "dagster.yaml": DAGSTER_INSTANCE,
+        home / "dagster.yaml": INSTANCE_FILE.read_text(),
         home / "workspace.yaml": DAGSTER_WORKSPACE.format(host=host, port=code_port),
     }

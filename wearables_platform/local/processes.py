@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from wearables_platform.errors import ConfigError
 from wearables_platform.local import probes
+from wearables_platform.local.dagster_store import URL_VARIABLE
 from wearables_platform.local.layout import RunDirectory
 from wearables_platform.local.probes import Address
 
@@ -64,10 +65,10 @@ class ProcessSpec:
         return self.probe(self.address)
 
 
-def process_specs(run: RunDirectory, host: str, ports: Mapping[str, int]) -> list[ProcessSpec]:
+def process_specs(run: RunDirectory, host: str, ports: Mapping[str, int], dagster_sql_url: str) -> list[ProcessSpec]:
     """Describe every process; ``ports`` maps a port setting to the port chosen for it."""
     own = [_own_process(name, (host, ports[HEALTH_PORT[name]])) for name in ENTRY_POINTS]
-    return [*own, *_dagster_processes(run, host, ports)]
+    return [*own, *_dagster_processes(run, host, ports, dagster_sql_url)]
 
 
 def live_fleet(host: str, ports: Mapping[str, int]) -> ProcessSpec:
@@ -87,10 +88,12 @@ def _own_process(name: str, address: Address) -> ProcessSpec:
     return ProcessSpec(name, argv, NEEDS[name], address, probes.http(HEALTH_PATH))
 
 
-def _dagster_processes(run: RunDirectory, host: str, ports: Mapping[str, int]) -> list[ProcessSpec]:
+def _dagster_processes(
+    run: RunDirectory, host: str, ports: Mapping[str, int], dagster_sql_url: str
+) -> list[ProcessSpec]:
     """One code server for both Dagster processes: the definitions are imported once, and runs outlive either."""
     workspace = str(run.dagster_home / "workspace.yaml")
-    home = {"DAGSTER_HOME": str(run.dagster_home.resolve())}
+    home = {"DAGSTER_HOME": str(run.dagster_home.resolve()), URL_VARIABLE: dagster_sql_url}
     code, web = (host, ports["dagster_code_port"]), (host, ports["dagster_port"])
     code_argv = ("api", "grpc", "-m", "wearables_platform.definitions", "-h", host, "-p", str(code[1]))
     web_argv = ("-m", "dagster_webserver", "-h", host, "-p", str(web[1]), "-w", workspace)

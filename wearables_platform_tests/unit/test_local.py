@@ -131,7 +131,7 @@ def test_every_process_has_its_entry_its_needs_and_a_way_to_tell_that_it_is_well
         1,
     )
     extra = [live_fleet("127.0.0.1", ports), stream_standby("127.0.0.1", ports)]
-    described = [*process_specs(RunDirectory(tmp_path), "127.0.0.1", ports), *extra]
+    described = [*process_specs(RunDirectory(tmp_path), "127.0.0.1", ports, "postgresql://x"), *extra]
     specs = {spec.name: spec for spec in described}
     assert specs.keys() == NEEDS.keys()
     assert ENTRY_POINTS.keys() <= specs.keys()

@@ -1,0 +1,71 @@
+"""What a blocking check says of a run of many days, said of each day: downstream asks day by day.
+
+Dagster records one evaluation per run; where the run is a range of days, no partition of the check would know of it,
+and what follows the asset would wait for ever. Here each day of a range gets its own evaluation, of its own
+materialization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
+
+
+def verdict(
+    context: dg.AssetCheckExecutionContext,
+    *,
+    passed: bool,
+    metadata: Mapping[str, Any],
+    failed_days: Collection[str] | None = None,
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+) -> dg.AssetCheckResult:
+    """Return what a check found, and record it for every day of a range.
+
+    Parameters
+    ----------
+    failed_days
+        The days that are to blame; None blames every day of the run if it failed.
+    """
+    if not context.has_partition_key:
+        _record_days(context, passed=passed, failed_days=failed_days, severity=severity)
+    return dg.AssetCheckResult(passed=passed, metadata=metadata, severity=severity)
+
+
+def _record_days(
+    context: dg.AssetCheckExecutionContext,
+    *,
+    passed: bool,
+    failed_days: Collection[str] | None,
+    severity: dg.AssetCheckSeverity,
+) -> None:
+    spec = context.check_specs[0]
+    blamed = set(context.partition_keys if failed_days is None else failed_days)
+    for day in context.partition_keys:
+        context.op_execution_context.log_event(
+            dg.AssetCheckEvaluation(
+                asset_key=spec.asset_key,
+                check_name=spec.name,
+                passed=passed or day not in blamed,
+                metadata={"run": dg.MetadataValue.dagster_run(context.run.run_id)},
+                severity=severity,
+                blocking=spec.blocking,
+                partition=day,
+                target_materialization_data=_of_materialization(context, spec.asset_key, day),
+            )
+        )
+
+
+def _of_materialization(
+    context: dg.AssetCheckExecutionContext, asset_key: dg.AssetKey, day: str
+) -> AssetCheckEvaluationTargetMaterializationData | None:
+    """Name the materialization that was looked at; an evaluation of an older one counts for nothing."""
+    of_day = dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[day])
+    found = context.instance.fetch_materializations(of_day, limit=1).records
+    if not found:
+        return None
+    return AssetCheckEvaluationTargetMaterializationData(
+        run_id=found[0].event_log_entry.run_id, storage_id=found[0].storage_id, timestamp=found[0].timestamp
+    )
