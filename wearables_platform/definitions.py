@@ -29,6 +29,7 @@ from wearables_platform.assets.serving.daily_summary import daily_summary
 from wearables_platform.assets.serving.weekly_trend import weekly_trend
 from wearables_platform.checks import CHECKS
 from wearables_platform.resources import RESOURCES
+from wearables_platform.retention import PURGE_SCHEDULE, purge_old_runs
 from wearables_platform.schedules import JOBS, SCHEDULES
 from wearables_platform.sensors import SENSORS
 
@@ -58,8 +59,8 @@ ASSETS: list[Any] = [
 defs = dg.Definitions(
     assets=ASSETS,
     asset_checks=CHECKS,
-    jobs=[*JOBS, retrain_models_job],
-    schedules=[*SCHEDULES, *ML_SCHEDULES],
+    jobs=[*JOBS, retrain_models_job, purge_old_runs],
+    schedules=[*SCHEDULES, *ML_SCHEDULES, PURGE_SCHEDULE],
     sensors=SENSORS,
     resources=RESOURCES,
     # Steps are short and share a CPU budget with the live side: one process per run, not one per step.

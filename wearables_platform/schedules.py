@@ -1,21 +1,31 @@
-"""When days are built by themselves: the day in progress each hour, yesterday once more when its evening is in."""
+"""When days are built by themselves: the clock begins a day, everything else follows what it is made from.
+
+One thing starts each asset: `build_days` those that read the archive or look into neighbouring days (for today and
+yesterday by the clock, for days that changed by `sensors.days_to_rebuild`), automation conditions all others.
+"""
 
 from datetime import timedelta
 
 import dagster as dg
 
-# Everything that is cut by day. Models learn weekly, on a schedule of their own.
-daily_assets = dg.AssetSelection.groups("lake", "clean", "features", "serving", "quality")
+from wearables_platform.assets.declare import FOLLOWERS, TODAY_FIRST, YESTERDAY_NEXT
+
+DAILY_GROUPS = dg.AssetSelection.groups("lake", "clean", "features", "serving", "quality")
+
+# What nobody else starts. Models learn weekly, on a schedule of their own.
 days_job = dg.define_asset_job(
     "build_days",
-    selection=daily_assets,
-    description="Archive to lake, readings cleaned, features computed and repaired, summaries, parity, conservation.",
+    selection=DAILY_GROUPS - FOLLOWERS,
+    description=(
+        "Archive to lake, features and rules computed and repaired. Readings, summaries, zoom levels, parity and "
+        "conservation follow by their automation conditions."
+    ),
 )
 
 
-def _day(context: dg.ScheduleEvaluationContext, days_back: int) -> dg.RunRequest:
+def _day(context: dg.ScheduleEvaluationContext, days_back: int, tags: dict[str, str]) -> dg.RunRequest:
     day = (context.scheduled_execution_time - timedelta(days=days_back)).strftime("%Y-%m-%d")
-    return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat(), partition_key=day)
+    return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat(), partition_key=day, tags=tags)
 
 
 @dg.schedule(
@@ -23,11 +33,11 @@ def _day(context: dg.ScheduleEvaluationContext, days_back: int) -> dg.RunRequest
     cron_schedule="7 * * * *",  # not at the full hour, when everybody's jobs start
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Builds the day in progress; its rows are provisional until the day is over.",
+    description="Builds the day in progress; its rows are provisional until the day is over. Goes before everything.",
 )
 def hourly_day_in_progress(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Build today."""
-    return _day(context, 0)
+    return _day(context, 0, TODAY_FIRST)
 
 
 @dg.schedule(
@@ -39,7 +49,7 @@ def hourly_day_in_progress(context: dg.ScheduleEvaluationContext) -> dg.RunReque
 )
 def daily_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Build yesterday."""
-    return _day(context, 1)
+    return _day(context, 1, YESTERDAY_NEXT)
 
 
 SCHEDULES = [hourly_day_in_progress, daily_yesterday]

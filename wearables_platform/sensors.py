@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from wearables_platform.assets.declare import FOLLOWERS, FOLLOWING, REBUILDING
 from wearables_platform.assets.ingest.collections import COLLECTIONS
 from wearables_platform.partitions import contiguous
 from wearables_platform.resources import KafkaResource, LakeResource, MongoResource, SqlResource
 from wearables_platform.schedules import days_job
+from wearables_platform.settings import load_settings
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
@@ -42,7 +44,7 @@ def days_to_rebuild(
         # The key names what was found: the same state is asked for once, a new late message asks again.
         marks = "|".join(f"{day}={mark}" for day, mark in sorted(found.items()) if first <= day <= last)
         context.log.info("rebuild %s to %s: %s", first, last, marks)
-        yield dg.RunRequest(run_key=marks, tags={RANGE_START: first, RANGE_END: last, "because": "late data"})
+        yield dg.RunRequest(run_key=marks, tags={RANGE_START: first, RANGE_END: last, **REBUILDING})
 
 
 @dg.sensor(
@@ -70,4 +72,15 @@ def _documents(archive: object, collection: str) -> int:
     return int(counted[0]["documents"]) if counted else 0
 
 
-SENSORS = [days_to_rebuild, observe_ingest]
+follow_upstream = dg.AutomationConditionSensorDefinition(
+    "follow_upstream",
+    target=FOLLOWERS,
+    minimum_interval_seconds=30,
+    default_status=(
+        dg.DefaultSensorStatus.RUNNING if load_settings().follow_upstream else dg.DefaultSensorStatus.STOPPED
+    ),
+    run_tags=FOLLOWING,
+    description="Makes readings, summaries, zoom levels, parity and conservation anew when what they are made from is.",
+)
+
+SENSORS = [days_to_rebuild, observe_ingest, follow_upstream]

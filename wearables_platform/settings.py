@@ -94,6 +94,16 @@ class Settings(BaseSettings):
     stream_process_index: int | None = Field(
         None, ge=0, description="Which of these this process is; unset in the process that starts the others."
     )
+    follow_upstream: bool = Field(
+        True, description="Whether Dagster makes assets anew by itself when what they are made from is."
+    )
+    run_retention_days: int = Field(
+        90, ge=1, description="Dagster's runs go this long after they ended, unless something rests on them."
+    )
+    code_url: str | None = Field(
+        None, description="Where the code is to be read, as https://github.com/owner/name; unset links to local files."
+    )
+    code_revision: str = Field("main", description="The branch, tag or commit that `code_url` is read at.")
     archive_retention_days: int = Field(
         730, ge=1, description="Archived messages expire this long after they were received."
     )

@@ -37,6 +37,13 @@ WEEKLY: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=9), wa
 
 OBSERVED: Final = dg.AssetSelection.groups("ingest")
 
+# The queue serves the higher number first; a backfill somebody launches has 0. `wearables/rebuild` has a limit of its
+# own in dagster.yaml, as backfills have, so that the day in progress always finds a place.
+TODAY_FIRST: Final = {"dagster/priority": "10"}
+YESTERDAY_NEXT: Final = {"dagster/priority": "8"}
+FOLLOWING: Final = {"dagster/priority": "6"}
+REBUILDING: Final = {"dagster/priority": "-5", "wearables/rebuild": "late data"}
+
 # Followers are asked for as soon as what they are made from has been made anew, for those partitions and no others:
 # nothing here looks at what is missing, so that no empty day since 2010 is ever begun.
 FOLLOWS: Final = (
@@ -46,6 +53,17 @@ FOLLOWS: Final = (
     & dg.AutomationCondition.all_deps_blocking_checks_passed().ignore(OBSERVED)
     & ~dg.AutomationCondition.in_progress()
 ).with_label("follows what it is made from")
+
+# The same for what is not cut by day and stands behind daily assets: most of their partitions will always be missing.
+FOLLOWS_ANY_DAY: Final = (
+    dg.AutomationCondition.any_deps_updated().ignore(OBSERVED).since_last_handled()
+    & ~dg.AutomationCondition.any_deps_in_progress().ignore(OBSERVED)
+    & ~dg.AutomationCondition.in_progress()
+).with_label("follows any day of what it is made from")
+
+# Everything declared with a condition: the automation sensor's targets, and what no job needs to name.
+FOLLOWS_TAG: Final = {"started_by": "upstream"}
+FOLLOWERS: Final = dg.AssetSelection.tag("started_by", "upstream")
 
 Deps = Iterable[dg.AssetDep | dg.AssetKey | Sequence[str] | str]
 Decorator = Callable[[Callable[..., Any]], dg.AssetsDefinition]
@@ -87,6 +105,7 @@ def day_asset(
         retry_policy=RETRIES,
         pool=pool,
         automation_condition=FOLLOWS if follows else None,
+        tags=FOLLOWS_TAG if follows else None,
         freshness_policy=DAILY,
         description=description,
         metadata=metadata,
@@ -120,7 +139,8 @@ def whole_asset(
         backfill_policy=ONE_RUN,
         retry_policy=RETRIES,
         pool=pool,
-        automation_condition=FOLLOWS if follows else None,
+        automation_condition=FOLLOWS_ANY_DAY if follows else None,
+        tags=FOLLOWS_TAG if follows else None,
         freshness_policy=freshness,
         description=description,
         metadata=metadata,
@@ -149,6 +169,7 @@ def day_spec(
         code_version=code_version,
         partitions_def=DAYS,
         automation_condition=FOLLOWS if follows else None,
+        tags=FOLLOWS_TAG if follows else None,
         freshness_policy=DAILY,
         description=description,
         metadata=metadata,

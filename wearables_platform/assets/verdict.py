@@ -45,7 +45,7 @@ def _record_days(
     blamed = set(context.partition_keys if failed_days is None else failed_days)
     for day in context.partition_keys:
         context.op_execution_context.log_event(
-            dg.AssetCheckEvaluation(
+            dg.AssetCheckEvaluation(  # type: ignore[arg-type] # `log_event` takes it; only its annotation does not
                 asset_key=spec.asset_key,
                 check_name=spec.name,
                 passed=passed or day not in blamed,

@@ -35,7 +35,8 @@ class Instance:
         command = (sys.executable, "-m", "wearables_platform.cli", "up", "--fresh", *options)
         # SIGTERM rather than SIGKILL when we end: the servers then stop in good order.
         tie = (sys.executable, "-I", "-S", str(Path(tether.__file__)), "--signal", str(int(signal.SIGTERM)), "--")
-        environment = {**os.environ, "WEARABLES_RUN_DIR": str(run.root)}
+        # The demo asks Dagster for each part itself, at the moment the part is about.
+        environment = {**os.environ, "WEARABLES_RUN_DIR": str(run.root), "WEARABLES_FOLLOW_UPSTREAM": "false"}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 (*tie, *command),
