@@ -4,14 +4,18 @@ The checks of `parity`, `conservation` and the models stand beside their assets:
 assets compute.
 """
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from wearables_platform.assets.serving.person_checks import PERSON_CHECKS
+from wearables_platform.assets.verdict import named, offending, offending_faults, verdict
 from wearables_platform.domain.channels import CHANNEL_BY_NAME, QUANTITY_BY_NAME, Channel
 from wearables_platform.partitions import DAYS
 from wearables_platform.resources import LakeResource, MongoResource, SqlResource
 
-MAX_EXAMPLES = 20
+if TYPE_CHECKING:
+    from wearables_platform.batch.feature_checks import Fault
 
 
 def _conservation_check(channel: Channel) -> dg.AssetChecksDefinition:
@@ -31,15 +35,10 @@ def _conservation_check(channel: Channel) -> dg.AssetChecksDefinition:
 
         with mongo.open() as archive:
             found = compare_days_with_archive(archive, lake.open(), channel, context.partition_keys)
-        return dg.AssetCheckResult(
-            passed=not (found.only_archive or found.only_lake or found.repeated),
-            metadata={
-                "compared": found.compared,
-                "only_in_archive": list(found.only_archive[:MAX_EXAMPLES]),
-                "only_in_lake": list(found.only_lake[:MAX_EXAMPLES]),
-                "repeated": list(found.repeated[:MAX_EXAMPLES]),
-            },
+        wrong = named(
+            only_in_the_archive=found.only_archive, only_in_the_lake=found.only_lake, more_than_once=found.repeated
         )
+        return verdict(context, passed=not wrong, metadata={"compared": found.compared, **offending(wrong)})
 
     return holds_what_the_archive_holds
 
@@ -55,10 +54,8 @@ def every_message_has_a_reason(mongo: MongoResource, lake: LakeResource) -> dg.A
 
     with mongo.open() as archive:
         missing, without_reason, held = compare_quarantine(archive, lake.open())
-    return dg.AssetCheckResult(
-        passed=not (missing or without_reason),
-        metadata={"held": held, "missing": missing[:MAX_EXAMPLES], "without_reason": without_reason[:MAX_EXAMPLES]},
-    )
+    wrong = named(missing=missing, without_a_reason=without_reason)
+    return dg.AssetCheckResult(passed=not wrong, metadata={"held": held, **offending(wrong)})
 
 
 @dg.asset_check(
@@ -71,11 +68,11 @@ def levels_count_the_same_samples(context: dg.AssetCheckExecutionContext, lake: 
     """Add up the cells of every level and compare."""
     from wearables_platform.batch.zoom import faults_of_levels
 
-    found = [faults_of_levels(lake.open(), day) for day in context.partition_keys]
-    faults = [fault for _, of_day in found for fault in of_day]
-    return dg.AssetCheckResult(
-        passed=not faults, metadata={"samples": sum(n for n, _ in found), "faults": faults[:MAX_EXAMPLES]}
-    )
+    found = {day: faults_of_levels(lake.open(), day) for day in context.partition_keys}
+    wrong = [{"fault": fault} for _, faults in found.values() for fault in faults]
+    metadata = {"samples": sum(samples for samples, _ in found.values()), **offending(wrong)}
+    failed = {day for day, (_, faults) in found.items() if faults}
+    return verdict(context, passed=not wrong, metadata=metadata, failed_days=failed)
 
 
 def _range_check(quantity: str, column: str, out_of_range: str) -> dg.AssetChecksDefinition:
@@ -104,11 +101,10 @@ def _range_check(quantity: str, column: str, out_of_range: str) -> dg.AssetCheck
         }
         where = f"{column} >= %(first)s AND {column} < %(last)s"
         with sql.open() as client:
-            counted = client.rows(f"SELECT count(*) AS n FROM telemetry.{quantity} WHERE {where}", span)
+            counted = f"SELECT count(*) AS n, count(*) FILTER (WHERE {out_of_range}) AS bad FROM telemetry.{quantity}"
+            (count,) = client.rows(f"{counted} WHERE {where}", span)
             bad = client.rows(f"SELECT * FROM telemetry.{quantity} WHERE {where} AND ({out_of_range}) LIMIT 20", span)
-        return dg.AssetCheckResult(
-            passed=not bad, metadata={"rows": counted[0]["n"], "offending": [str(row) for row in bad]}
-        )
+        return verdict(context, passed=not bad, metadata={"rows": count["n"], **offending(bad, count["bad"])})
 
     return values_are_plausible
 
@@ -119,15 +115,61 @@ def _features_check(asset: str) -> dg.AssetChecksDefinition:
         name="keys_schema_and_ranges",
         blocking=True,
         partitions_def=DAYS,
-        description="The lake's columns are the catalogue's, every key occurs once, numbers are finite and in range.",
+        description=(
+            "The lake's columns are the catalogue's, every key occurs once, numbers are in range, and no column is "
+            "without values more often than batch/null_bounds.py says."
+        ),
     )
     def keys_schema_and_ranges(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
         from wearables_platform.batch.feature_checks import faults_of_days
 
         rows, faults = faults_of_days(asset, lake.open(), context.partition_keys)
-        return dg.AssetCheckResult(passed=not faults, metadata={"rows": rows, "faults": faults[:MAX_EXAMPLES]})
+        return _of_faults(context, rows, faults)
 
     return keys_schema_and_ranges
+
+
+def _messages_check(channel: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=f"raw_{channel}",
+        name="keys_and_nulls",
+        blocking=True,
+        partitions_def=DAYS,
+        description="Identity, and device, boot and sequence, occur once; no message is without place or time.",
+    )
+    def keys_and_nulls(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
+        from wearables_platform.batch.table_checks import faults_of_messages
+
+        return _of_faults(context, *faults_of_messages(channel, lake.open(), context.partition_keys))
+
+    return keys_and_nulls
+
+
+def _table_check(asset: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=asset,
+        name="keys_and_nulls",
+        blocking=True,
+        partitions_def=DAYS,
+        description="Every key occurs once, and no column is without values more often than batch/null_bounds.py says.",
+    )
+    def keys_and_nulls(context: dg.AssetCheckExecutionContext, sql: SqlResource) -> dg.AssetCheckResult:
+        from wearables_platform.batch.table_checks import faults_of_table
+
+        with sql.open() as client:
+            rows, faults = faults_of_table(asset, client, context.partition_keys)
+        return _of_faults(context, rows, faults, whose=None)
+
+    return keys_and_nulls
+
+
+def _of_faults(
+    context: dg.AssetCheckExecutionContext, rows: int, faults: "list[Fault]", whose: str | None = "day"
+) -> dg.AssetCheckResult:
+    """Return the verdict on faults; `whose` is None where they are of the whole run rather than of a day."""
+    failed = {fault.day for fault in faults} if whose else None
+    metadata = {"rows": rows, **offending_faults(faults)}
+    return verdict(context, passed=not faults, metadata=metadata, failed_days=failed)
 
 
 @dg.asset_check(
@@ -143,8 +185,8 @@ def hours_add_up_to_windows(
     from wearables_platform.batch.feature_checks import hours_that_do_not_add_up
 
     with sql.open() as client:
-        wrong = hours_that_do_not_add_up(client, lake.open(), context.partition_keys)
-    return dg.AssetCheckResult(passed=not wrong, metadata={"wrong": wrong[:MAX_EXAMPLES]})
+        wrong = named(does_not_add_up=hours_that_do_not_add_up(client, lake.open(), context.partition_keys))
+    return verdict(context, passed=not wrong, metadata=offending(wrong))
 
 
 @dg.asset_check(
@@ -159,11 +201,13 @@ def days_add_up_to_readings(context: dg.AssetCheckExecutionContext, sql: SqlReso
 
     with sql.open() as client:
         wrong = days_that_do_not_add_up(client, context.partition_keys)
-    return dg.AssetCheckResult(passed=not wrong, metadata={"wrong": wrong[:MAX_EXAMPLES]})
+    return verdict(context, passed=not wrong, metadata=offending(wrong))
 
 
 CHECKS = [
     *(_conservation_check(CHANNEL_BY_NAME[name]) for name in ("acceleration", "vitals", "status")),
+    *(_messages_check(name) for name in ("acceleration", "vitals", "status")),
+    *(_table_check(name) for name in ("heart_rate", "steps", "daily_summary")),
     every_message_has_a_reason,
     levels_count_the_same_samples,
     _range_check("heart_rate", "time", "bpm < %(low)s OR bpm > %(high)s"),

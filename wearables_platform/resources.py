@@ -6,7 +6,7 @@ definitions needs no running store, and no secret appears in the Dagster UI.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,12 @@ from wearables_platform.settings import load_settings
 if TYPE_CHECKING:  # drivers take seconds to import; the definitions must load without them
     from wearables_platform.clients.kafka import Producer
     from wearables_platform.clients.lake import Lake
+    from wearables_platform.clients.log import Position
     from wearables_platform.clients.mongo import DocumentStore
     from wearables_platform.clients.sql import SqlClient
 
 APPLICATION = "wearables-dagster"
+RECORD_PATIENCE_S = 5.0
 
 
 class LakeResource(dg.ConfigurableResource["LakeResource"]):
@@ -96,6 +98,39 @@ class KafkaResource(dg.ConfigurableResource["KafkaResource"]):
         url = self.require_url()
         positions = [(topic, number) for number in range(Admin(url).partitions(topic))]
         return {number: offset for (_, number), offset in committed_positions(url, group_id, positions).items()}
+
+    def is_configured(self) -> bool:
+        """Tell whether there is a log to look at."""
+        return self.url is not None or load_settings().kafka_url is not None
+
+    def ends(self, topics: Sequence[str]) -> dict[Position, tuple[int, int]]:
+        """Return (oldest offset, next offset) per partition of some topics; those that do not exist have none."""
+        from wearables_platform.clients.kafka import Admin, bounds
+
+        url = self.require_url()
+        admin = Admin(url)
+        return bounds(url, [(topic, number) for topic in topics for number in range(admin.partitions(topic))])
+
+    def positions_of(self, group_id: str, positions: Sequence[Position]) -> dict[Position, int]:
+        """Return the next offset a consumer group will read of each partition it has begun."""
+        from wearables_platform.clients.kafka import committed_positions
+
+        return committed_positions(self.require_url(), group_id, positions)
+
+    def append_time_us(self, position: Position, offset: int) -> int:
+        """Return when the log took a record that it holds."""
+        from wearables_platform.clients.kafka import PartitionReader
+        from wearables_platform.clients.log import LogUnavailable
+
+        reader = PartitionReader(self.require_url(), *position, offset, checked=True)
+        try:
+            fetched = reader.fetch(1, RECORD_PATIENCE_S)
+        finally:
+            reader.close()
+        if fetched is None:
+            msg = f"{position} did not give its record {offset} within {RECORD_PATIENCE_S:g} s"
+            raise LogUnavailable(msg)
+        return int(fetched.append_us[0])
 
     @contextmanager
     def producer(self) -> Iterator[Producer]:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from wearables_platform.assets.declare import FOLLOWERS, FOLLOWING, REBUILDING
-from wearables_platform.assets.ingest.collections import COLLECTIONS
 from wearables_platform.partitions import contiguous
 from wearables_platform.resources import KafkaResource, LakeResource, MongoResource, SqlResource
 from wearables_platform.schedules import days_job
@@ -50,26 +49,27 @@ def days_to_rebuild(
 @dg.sensor(
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Records how many documents each collection holds, and how far each topic's consumers have read.",
+    description=(
+        "Looks at topics (ends, lag of archive and stream in records and seconds, dead letters) and collections "
+        "(documents, newest receipt); says what has changed, and everything every 15 minutes."
+    ),
 )
-def observe_ingest(mongo: MongoResource, sql: SqlResource, kafka: KafkaResource) -> dg.SensorResult:
+def observe_ingest(
+    context: dg.SensorEvaluationContext, mongo: MongoResource, sql: SqlResource, kafka: KafkaResource
+) -> dg.SensorResult:
     """Observe the topics and collections this project does not make."""
-    from wearables_platform.assets.ingest.observations import topic_observations
+    from wearables_platform.assets.ingest.observations import (
+        collection_observations,
+        topic_observations,
+        worth_saying,
+    )
+    from wearables_platform.domain.time_policy import to_us
 
-    with mongo.open() as archive:
-        counted = {spec.key: _documents(archive, str(spec.metadata["collection"])) for spec in COLLECTIONS}
-    events = [dg.AssetObservation(key, metadata={"documents": documents}) for key, documents in counted.items()]
-    with sql.open() as client:
-        events += topic_observations(client, kafka)
-    return dg.SensorResult(asset_events=events)
-
-
-def _documents(archive: object, collection: str) -> int:
-    from wearables_platform.clients.mongo import DocumentStore
-
-    assert isinstance(archive, DocumentStore)
-    counted = archive.aggregate(collection, [{"$group": {"_id": None, "documents": {"$sum": 1}}}])
-    return int(counted[0]["documents"]) if counted else 0
+    now = datetime.now(UTC)
+    with mongo.open() as archive, sql.open() as client:
+        found = [*collection_observations(archive), *topic_observations(client, kafka, archive, to_us(now))]
+    events, cursor = worth_saying(found, context.cursor, now.timestamp())
+    return dg.SensorResult(asset_events=events, cursor=cursor)
 
 
 follow_upstream = dg.AutomationConditionSensorDefinition(

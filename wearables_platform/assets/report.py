@@ -16,6 +16,7 @@ from wearables_platform.errors import TerminalError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from wearables_platform.batch.extent import Extent
     from wearables_platform.clients.manifest import Manifest
 
 SAMPLE_ROWS = 5
@@ -59,8 +60,10 @@ def report_partitions(context: dg.AssetExecutionContext, manifests: Mapping[str,
         )
 
 
-def lake_metadata(manifests: Mapping[str, Manifest], sample: pa.Table | None) -> dict[str, Any]:
-    """Describe lake partitions: totals of the run, the columns, a few rows, rows per day as a plot."""
+def lake_metadata(
+    manifests: Mapping[str, Manifest], sample: pa.Table | None, spent: Spent | None = None
+) -> dict[str, Any]:
+    """Describe lake partitions: totals of the run, its speed, the columns, a few rows, rows per day as a plot."""
     rows = {day: manifest.rows for day, manifest in manifests.items()}
     first = [manifest.min_time_us for manifest in manifests.values() if manifest.min_time_us is not None]
     last = [manifest.max_time_us for manifest in manifests.values() if manifest.max_time_us is not None]
@@ -72,9 +75,35 @@ def lake_metadata(manifests: Mapping[str, Manifest], sample: pa.Table | None) ->
         "last_in_run": instant(max(last, default=None)),
         "rows_per_day": bars(rows, "Rows per day", "rows"),
     }
+    if spent is not None:
+        described |= spent.rate(sum(rows.values()))
     if sample is not None:
         described["dagster/column_schema"] = column_schema(sample.schema)
         described["sample"] = sample_table(sample)
+    return described
+
+
+def table_metadata(extent: Extent, spent: Spent) -> dict[str, Any]:
+    """Describe what a SQL table holds of the run's days: rows, bytes, span, columns, a few rows; and the speed."""
+    columns = [
+        dg.TableColumn(
+            column["name"],
+            column["type"],
+            column["description"],
+            dg.TableColumnConstraints(nullable=column["nullable"]),
+        )
+        for column in extent.columns
+    ]
+    described: dict[str, Any] = {
+        "rows_in_run": extent.rows,
+        "bytes_in_run": extent.size_bytes,
+        "first_in_run": "-" if extent.first is None else extent.first.isoformat(),
+        "last_in_run": "-" if extent.last is None else extent.last.isoformat(),
+        "dagster/column_schema": dg.TableSchema(columns),
+        **spent.rate(extent.rows),
+    }
+    if extent.sample:
+        described["sample"] = markdown_table(list(extent.sample[0]), (row.values() for row in extent.sample))
     return described
 
 

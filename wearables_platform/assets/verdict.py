@@ -7,11 +7,45 @@ materialization.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
+
+from wearables_platform.assets.report import markdown_table
+
+if TYPE_CHECKING:
+    from wearables_platform.batch.feature_checks import Fault
+
+SHOWN_ROWS: Final = 20
+
+
+def offending(rows: Sequence[Mapping[str, Any]], count: int | None = None) -> dict[str, Any]:
+    """Return what a failed check is about: how many rows, and the first of them as a table."""
+    if not rows:
+        return {"offending": 0}
+    return {"offending": len(rows) if count is None else count, "offending_rows": dg.MetadataValue.md(_table(rows))}
+
+
+def offending_faults(faults: Sequence[Fault]) -> dict[str, Any]:
+    """Return the rows of several faults, a table each under its words."""
+    if not faults:
+        return {"offending": 0}
+    parts = [f"**{fault.day}: {fault.what}** ({fault.count} rows)\n\n{_table(fault.rows)}" for fault in faults]
+    shown = dg.MetadataValue.md("\n\n".join(parts[:SHOWN_ROWS]))
+    return {"offending": sum(fault.count for fault in faults), "offending_rows": shown}
+
+
+def named(**identities: Iterable[str]) -> list[dict[str, str]]:
+    """Lay lists of identities out as rows: what is wrong, and of what."""
+    return [{"fault": fault.replace("_", " "), "of": one} for fault, found in identities.items() for one in found]
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return ""
+    return markdown_table(list(rows[0]), (row.values() for row in rows[:SHOWN_ROWS])).md_str or ""
 
 
 def verdict(

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import chain
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wearables_platform.batch.null_bounds import is_missing, too_many
 from wearables_platform.batch.rules import CROSSING_US
 from wearables_platform.batch.windows import day_bounds_us
 from wearables_platform.clients.lake import Lake
@@ -27,6 +30,8 @@ from wearables_platform.wire.rule_schema import (
     WEAR_DATASET,
     WEAR_SCHEMA,
 )
+
+MAX_ROWS = 20
 
 Ranges = Mapping[str, tuple[float, float]]
 
@@ -63,6 +68,16 @@ _OF_ROLLING: Ranges = {
 
 
 @dataclass(frozen=True)
+class Fault:
+    """Something that must not be, how many rows it is true of, and the first of them."""
+
+    day: str
+    what: str
+    count: int
+    rows: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
 class _Expected:
     """What a dataset's days must be like; `early_us` is how long before its day a row may start."""
 
@@ -96,15 +111,16 @@ WHERE d.local_day BETWEEN %(first)s AND %(last)s
 """
 
 
-def faults_of_days(asset: str, lake: Lake, days: Sequence[str]) -> tuple[int, list[str]]:
-    """Return how many rows the days hold and what is wrong with them, in words."""
+def faults_of_days(asset: str, lake: Lake, days: Sequence[str]) -> tuple[int, list[Fault]]:
+    """Return how many rows the days hold and what is wrong with them, with the rows it is wrong of."""
     expected = _EXPECTED[asset]
-    rows, faults = 0, []
+    rows = 0
+    faults: list[Fault] = []
     for day in days:
         table = lake.read_table(expected.dataset, [day])
         if table is not None:
             rows += table.num_rows
-            faults += [f"{day}: {fault}" for fault in _faults(table, expected, day_bounds_us(day))]
+            faults += _faults(day, table, asset, expected)
     return rows, faults
 
 
@@ -124,33 +140,56 @@ def hours_that_do_not_add_up(sql: SqlClient, lake: Lake, days: Sequence[str]) ->
     return wrong
 
 
-def days_that_do_not_add_up(sql: SqlClient, utc_days: Sequence[str]) -> list[str]:
+def occurs_before(table: pa.Table, key: Sequence[str]) -> pa.Array:
+    """Return which rows have a key that an earlier row has.
+
+    >>> occurs_before(pa.table({"a": [1, 1, 2], "b": [3, 4, 5]}), ["a"]).to_pylist()
+    [False, True, False]
+    """
+    numbered = table.select(list(key)).append_column("row", pa.array(np.arange(table.num_rows)))
+    firsts = numbered.group_by(list(key)).aggregate([("row", "min")]).column("row_min").to_numpy()
+    again = np.ones(table.num_rows, bool)
+    again[firsts] = False
+    return pa.array(again)
+
+
+def days_that_do_not_add_up(sql: SqlClient, utc_days: Sequence[str]) -> list[dict[str, Any]]:
     """Return the person-days whose steps are not the sum of the clean steps that begin in them."""
     first = date.fromisoformat(min(utc_days)) - timedelta(days=1)
     last = date.fromisoformat(max(utc_days)) + timedelta(days=1)
     rows = sql.rows(_DAYS_THAT_DIFFER, {"first": first, "last": last})
-    return [_differing(row) for row in rows if row["step_count"] != row["clean_steps"]]
+    return [row for row in rows if row["step_count"] != row["clean_steps"]]
 
 
-def _differing(row: dict[str, Any]) -> str:
-    who = f"{row['participant_id']} on {row['local_day']}"
-    return f"{who}: {row['step_count']} in the summary, {row['clean_steps']} clean"
-
-
-def _faults(table: pa.Table, expected: _Expected, day_us: tuple[int, int]) -> Iterator[str]:
+def _faults(day: str, table: pa.Table, asset: str, expected: _Expected) -> Iterator[Fault]:
     if not table.schema.equals(expected.schema):
-        yield f"columns are {table.schema.names}, not {expected.schema.names}"
+        yield Fault(day, f"columns are {table.schema.names}, not {expected.schema.names}", 1, ())
         return
-    distinct = table.select(expected.keys).group_by(expected.keys).aggregate([])
-    if distinct.num_rows != table.num_rows:
-        yield f"{table.num_rows - distinct.num_rows} keys occur more than once"
-    starts = table.column("window_start").cast(pa.int64())
-    if table.num_rows and (
-        pc.min(starts).as_py() < day_us[0] - expected.early_us or pc.max(starts).as_py() >= day_us[1]
+    for what, wrong in chain(
+        _of_keys(table, expected, day_bounds_us(day)), _of_ranges(table, expected), _of_nulls(table, asset)
     ):
-        yield "holds windows of another day"
+        found = table.filter(wrong)
+        if found.num_rows:
+            yield Fault(day, what, found.num_rows, tuple(found.slice(0, MAX_ROWS).to_pylist()))
+
+
+def _of_keys(table: pa.Table, expected: _Expected, day_us: tuple[int, int]) -> Iterator[tuple[str, Any]]:
+    yield "the key occurs more than once", occurs_before(table, expected.keys)
+    starts = table.column("window_start").cast(pa.int64())
+    early, late = pc.less(starts, day_us[0] - expected.early_us), pc.greater_equal(starts, day_us[1])
+    yield "the row is of another day", pc.or_(early, late)
+
+
+def _of_ranges(table: pa.Table, expected: _Expected) -> Iterator[tuple[str, Any]]:
     for name in sorted(expected.ranges.keys() & set(table.column_names)):
-        span = pc.min_max(table.column(name)).as_py()
         low, high = expected.ranges[name]
-        if span["min"] is not None and not low <= span["min"] <= span["max"] <= high:
-            yield f"{name} reaches from {span['min']} to {span['max']}, outside {low} to {high}"
+        outside = pc.or_(pc.less(table.column(name), low), pc.greater(table.column(name), high))
+        yield f"{name} is outside {low:g} to {high:g}", pc.fill_null(outside, False)
+
+
+def _of_nulls(table: pa.Table, asset: str) -> Iterator[tuple[str, Any]]:
+    for name in table.column_names:
+        missing = is_missing(table.column(name))
+        said = too_many(asset, name, pc.sum(missing).as_py() or 0, table.num_rows)
+        if said is not None:
+            yield said, missing

@@ -163,6 +163,17 @@ class DocumentStore:
         with _translating(f"count {collection}"):
             return self._database[collection].count_documents(query or {})
 
+    def estimated_count(self, collection: str) -> int:
+        """Return the store's own figure of how many documents there are; asks no document."""
+        with _translating(f"count {collection}"):
+            return self._database[collection].estimated_document_count()
+
+    def newest(self, collection: str, field_name: str) -> Any:
+        """Return the greatest value of an indexed field, None where there is no document."""
+        with _translating(f"read {collection}"):
+            query = self._database[collection].find({}, {field_name: 1}).sort(field_name, pymongo.DESCENDING)
+            return next((document.get(field_name) for document in query.limit(1)), None)
+
     def distinct(self, collection: str, field_name: str, query: Mapping[str, Any] | None = None) -> list[Any]:
         """Return the distinct values of a field among the matching documents."""
         with _translating(f"read {collection}"):

@@ -123,5 +123,9 @@ def test_the_sensor_asks_for_exactly_the_days_that_changed_and_once(
             observed = observe_ingest.evaluate_tick(context).asset_events
         by_key = {event.asset_key.to_user_string(): event.metadata for event in observed}
         assert by_key["mongodb/acceleration"]["documents"].value == 60
+        assert by_key["mongodb/acceleration"]["newest_received"].value.startswith(DAY)
+        assert {"beginning_offset", "end_offset", "archive_lag_records", "archive_lag_s", "stream_lag_s"} <= by_key[
+            "kafka/acceleration_v1"
+        ].keys()
         assert {f"kafka/{channel.name}_v1" for channel in CHANNELS} <= by_key.keys()
         world.close()

@@ -5,10 +5,8 @@ from typing import Any
 import dagster as dg
 
 from wearables_platform.assets.declare import day_asset
-from wearables_platform.assets.report import bars, markdown_table, terminal_errors_end_the_step
+from wearables_platform.assets.report import bars, table_metadata, terminal_errors_end_the_step
 from wearables_platform.resources import LakeResource, SqlResource
-
-SAMPLE = "SELECT * FROM telemetry.{} WHERE message_id IS NOT NULL ORDER BY 2 DESC, 1 LIMIT 5"
 
 
 def clean_asset(quantity: str, description: str) -> dg.AssetsDefinition:
@@ -25,22 +23,23 @@ def clean_asset(quantity: str, description: str) -> dg.AssetsDefinition:
     )
     def cleaned(context: dg.AssetExecutionContext, lake: LakeResource, sql: SqlResource) -> dg.MaterializeResult:  # type: ignore[type-arg] # Dagster compares the bare class
         from wearables_platform.batch import vitals
+        from wearables_platform.batch.extent import extent_of
 
         cleaning = {"heart_rate": vitals.HEART_RATE, "steps": vitals.STEPS}[quantity]
         opened, load_id = lake.open(), f"{context.run.run_id}:{quantity}"
-        with terminal_errors_end_the_step(), sql.open() as client:
+        with terminal_errors_end_the_step() as spent, sql.open() as client:
             # A week at a time: one transaction's readings fit in memory whatever the range.
             days = context.partition_keys
             loads = [
                 vitals.clean_days(client, opened, cleaning, days[at : at + 7], load_id) for at in range(0, len(days), 7)
             ]
-            newest = client.rows(SAMPLE.format(quantity))
-        return dg.MaterializeResult(metadata=_metadata(loads, newest))
+            extent = extent_of(quantity, client, days)
+        return dg.MaterializeResult(metadata=table_metadata(extent, spent) | _metadata(loads))
 
     return cleaned
 
 
-def _metadata(loads: list[Any], newest: list[dict[str, Any]]) -> dict[str, Any]:
+def _metadata(loads: list[Any]) -> dict[str, Any]:
     rules: dict[str, float] = {}
     for load in loads:
         for rule, count in load.rules.items():
@@ -49,8 +48,4 @@ def _metadata(loads: list[Any], newest: list[dict[str, Any]]) -> dict[str, Any]:
         name: sum(getattr(load, name) for load in loads) for name in ("readings", "accepted", "rejected", "changed")
     }
     metadata["by_rule"] = bars({"accepted": metadata["accepted"], **rules}, "What became of the readings", "readings")
-    if newest:
-        metadata["newest"] = markdown_table(list(newest[0]), (row.values() for row in newest))
-        columns = [dg.TableColumn(name, type(value).__name__) for name, value in newest[0].items()]
-        metadata["dagster/column_schema"] = dg.TableSchema(columns)
     return metadata

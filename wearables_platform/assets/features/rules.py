@@ -63,7 +63,7 @@ def rules_of_devices(
     from wearables_platform.wire.rule_schema import ROLLING_DATASET, RULES_DATASET, WEAR_DATASET
 
     opened, load = lake.open(), Load(context.run.run_id, datetime.now(UTC))
-    with terminal_errors_end_the_step(), sql.open() as client:
+    with terminal_errors_end_the_step() as spent, sql.open() as client:
         days = {day: judge_day(client, opened, day, load) for day in context.partition_keys}
     datasets = (("rule_events", RULES_DATASET), ("wear", WEAR_DATASET), ("rolling_features", ROLLING_DATASET))
     for name, dataset in datasets:
@@ -71,7 +71,9 @@ def rules_of_devices(
         report_partitions(context, manifests, name)
         newest = max((day for day, manifest in manifests.items() if manifest.rows), default=None)
         table = opened.read_table(dataset, [newest]) if newest else None
-        yield dg.MaterializeResult(asset_key=name, metadata=lake_metadata(manifests, table) | _repairs(days, dataset))
+        yield dg.MaterializeResult(
+            asset_key=name, metadata=lake_metadata(manifests, table, spent) | _repairs(days, dataset)
+        )
 
 
 def _repairs(days: "dict[str, RuledDay]", dataset: str) -> dict[str, Any]:

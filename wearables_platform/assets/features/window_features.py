@@ -68,7 +68,7 @@ def window_features_and_spikes(
     from wearables_platform.wire.feature_schema import SPIKES_DATASET, WINDOWS_DATASET
 
     opened, load = lake.open(), Load(context.run.run_id, datetime.now(UTC))
-    with terminal_errors_end_the_step(), sql.open() as client:
+    with terminal_errors_end_the_step() as spent, sql.open() as client:
         timeline, refused = load_timeline(opened, ModelRegistry(client, model_signing.read()), ACTIVITY_ANOMALY)
         days = {day: recompute_day(client, opened, day, load, timeline.score) for day in context.partition_keys}
     for name, dataset in (("window_features", WINDOWS_DATASET), ("spike_events", SPIKES_DATASET)):
@@ -76,7 +76,7 @@ def window_features_and_spikes(
         report_partitions(context, manifests, name)
         newest = max((day for day, manifest in manifests.items() if manifest.rows), default=None)
         table = opened.read_table(dataset, [newest]) if newest else None
-        metadata = lake_metadata(manifests, table) | _repairs(days, name) | {"models_refused": refused}
+        metadata = lake_metadata(manifests, table, spent) | _repairs(days, name) | {"models_refused": refused}
         if newest and name == "window_features":
             metadata["enmo"] = _enmo(opened, newest)
         yield dg.MaterializeResult(asset_key=name, metadata=metadata)

@@ -12,7 +12,7 @@ def collection_key(collection: str) -> dg.AssetKey:
     return dg.AssetKey(["mongodb", collection])
 
 
-def _collection(name: str, topics: list[str], description: str) -> dg.AssetSpec:
+def _collection(name: str, topics: list[str], description: str, received: str = "received_at") -> dg.AssetSpec:
     return dg.AssetSpec(
         collection_key(name),
         deps=[topic_key(topic) for topic in topics],
@@ -20,7 +20,7 @@ def _collection(name: str, topics: list[str], description: str) -> dg.AssetSpec:
         kinds={"mongodb"},
         owners=OWNERS,
         description=description,
-        metadata={"collection": name},
+        metadata={"collection": name, "received": received},
     )
 
 
@@ -36,5 +36,5 @@ COLLECTIONS = [
     ),
     _collection("quarantine", _EVERY_TOPIC, "Well-formed messages that must not be believed, each with its reason."),
     _collection("duplicates", _EVERY_TOPIC, "Where in the log a message came again, byte for byte."),
-    _collection("dead_letters", [DEAD_LETTERS_TOPIC], "Records nobody could process, with bytes and reason."),
+    _collection("dead_letters", [DEAD_LETTERS_TOPIC], "Records nobody could process, with bytes and reason.", "at"),
 ]

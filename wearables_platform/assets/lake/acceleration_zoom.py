@@ -27,10 +27,10 @@ def acceleration_zoom(context: dg.AssetExecutionContext, lake: LakeResource) -> 
     from wearables_platform.wire.lake_schemas import ZOOM_DATASET
 
     opened = lake.open()
-    with terminal_errors_end_the_step():
+    with terminal_errors_end_the_step() as spent:
         built = {day: build_zoom(opened, day) for day in context.partition_keys}
     manifests = {day: manifest for day, manifest in built.items() if manifest is not None}
     report_partitions(context, manifests, "acceleration_zoom")
     newest = max((day for day, manifest in manifests.items() if manifest.rows), default=None)
     sample = next(opened.scan(ZOOM_DATASET, [newest]), None) if newest else None
-    return dg.MaterializeResult(metadata=lake_metadata(manifests, sample))
+    return dg.MaterializeResult(metadata=lake_metadata(manifests, sample, spent))

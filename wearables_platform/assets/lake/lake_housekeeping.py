@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from wearables_platform.assets.declare import whole_asset
-from wearables_platform.assets.report import markdown_table, terminal_errors_end_the_step
+from wearables_platform.assets.report import bars, markdown_table, terminal_errors_end_the_step
 from wearables_platform.resources import LakeResource
 
 SHOWN = 20
@@ -26,18 +26,25 @@ def lake_housekeeping(lake: LakeResource) -> dg.MaterializeResult:  # type: igno
     """Sweep the lake."""
     from wearables_platform.batch.housekeeping import tidy
 
-    with terminal_errors_end_the_step():
+    with terminal_errors_end_the_step() as spent:
         tidied = tidy(lake.open(), datetime.now(UTC))
     shown = [(path, size, "removed") for path, size in tidied.removed.items()]
     shown += [(path, size, "waiting") for path, size in tidied.waiting.items()]
     return dg.MaterializeResult(
         metadata={
+            "dagster/row_count": tidied.listed,
+            **spent.rate(tidied.listed),
             "files_listed": tidied.listed,
             "files_waiting": len(tidied.waiting),
             "bytes_waiting": sum(tidied.waiting.values()),
             "files_removed": len(tidied.removed),
             "bytes_removed": sum(tidied.removed.values()),
             "unfinished_removed": tidied.unfinished,
+            "by_fate": bars(
+                {"waiting": sum(tidied.waiting.values()), "removed": sum(tidied.removed.values())},
+                "Bytes no manifest lists",
+                "bytes",
+            ),
             "files": markdown_table(("file", "bytes", ""), shown[:SHOWN]),
         }
     )

@@ -34,12 +34,12 @@ def raw_asset(channel: Channel, description: str) -> dg.AssetsDefinition:
         from wearables_platform.wire.raw_messages import raw_dataset
 
         opened = lake.open()
-        with terminal_errors_end_the_step(), mongo.open() as archive:
+        with terminal_errors_end_the_step() as spent, mongo.open() as archive:
             committed = kafka.committed(GROUP, channel.topic)
             manifests = export_days(archive, opened, channel, context.partition_keys, committed=committed)
         report_partitions(context, manifests, f"raw_{channel.name}")
         newest = max((day for day, manifest in manifests.items() if manifest.rows), default=None)
         sample = opened.read_table(raw_dataset(channel), [newest]) if newest else None
-        return dg.MaterializeResult(metadata=lake_metadata(manifests, sample))
+        return dg.MaterializeResult(metadata=lake_metadata(manifests, sample, spent))
 
     return raw

@@ -1,7 +1,7 @@
 """A candidate version of the model that finds unusual windows."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -52,17 +52,23 @@ def activity_anomaly_model(
     from wearables_platform.models.train import ForestParams
 
     opened = lake.open()
-    with terminal_errors_end_the_step(), sql.open() as client:
+    with terminal_errors_end_the_step() as spent, sql.open() as client:
+        training = training_files.load_current(opened, MODEL).training_set
+        learnt = int((~training.held_out).sum())
         trained = train_candidate(
             opened,
             ModelRegistry(client, model_signing.read()),
-            training_files.load_current(opened, MODEL).training_set,
+            training,
             name=MODEL,
             params=ForestParams(**config.model_dump()),
             trained_at=datetime.now(UTC),
         )
+    opened_bytes = len(opened.get(trained.row.lake_path))
     check = reload_check("reloads_and_scores_the_same", lake, trained.row)
-    return dg.MaterializeResult(metadata=_metadata(trained, lake), check_results=[check])
+    return dg.MaterializeResult(
+        metadata=_metadata(trained, lake) | spent.rate(learnt) | {"rows_in_run": learnt, "bytes": opened_bytes},
+        check_results=[check],
+    )
 
 
 def reload_check(check_name: str, lake: LakeResource, row: object) -> dg.AssetCheckResult:
@@ -84,7 +90,7 @@ def reload_check(check_name: str, lake: LakeResource, row: object) -> dg.AssetCh
     )
 
 
-def _metadata(trained: "Trained", lake: LakeResource) -> dict[str, dg.MetadataValue]:
+def _metadata(trained: "Trained", lake: LakeResource) -> dict[str, Any]:
     from wearables_platform.assets.ml import plots
     from wearables_platform.models.card import model_card
 

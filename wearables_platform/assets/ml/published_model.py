@@ -1,7 +1,7 @@
 """The version in force: what the stream scores with."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -60,7 +60,7 @@ def published_model(
     from wearables_platform.models.registry import ModelRegistry
     from wearables_platform.models.releases import ReleaseLog
 
-    with terminal_errors_end_the_step(), sql.open() as client:
+    with terminal_errors_end_the_step() as spent, sql.open() as client:
         registry = ModelRegistry(client, model_signing.read())
         published = publish_candidate(
             lake.open(),
@@ -71,7 +71,7 @@ def published_model(
         )
         in_force = registry.published(MODEL)
     checks = [reload_check("in_force_reloads_and_scores_the_same", lake, in_force), _accepted(published)]
-    return dg.MaterializeResult(metadata=_metadata(published), check_results=checks)
+    return dg.MaterializeResult(metadata=_metadata(published) | spent.rate(1), check_results=checks)
 
 
 def effective_instant(text: str, now: datetime) -> datetime | None:
@@ -99,14 +99,14 @@ def _accepted(published: "Published") -> dg.AssetCheckResult:
     )
 
 
-def _metadata(published: "Published") -> dict[str, dg.MetadataValue]:
+def _metadata(published: "Published") -> dict[str, Any]:
     from wearables_platform.assets.ml import plots
     from wearables_platform.models.card import model_card
 
     row = published.row
     if row is None:
         return {"outcome": dg.MetadataValue.text("no candidate and nothing in force")}
-    metadata: dict[str, dg.MetadataValue] = {
+    metadata: dict[str, Any] = {
         "outcome": dg.MetadataValue.text(published.action),
         "version": dg.MetadataValue.text(row.version),
         "announced_now": dg.MetadataValue.bool(published.announced),

@@ -1,11 +1,11 @@
 """The windows the anomaly model learns from and is judged on."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from wearables_platform.assets.declare import WEEKLY, whole_asset
-from wearables_platform.assets.report import terminal_errors_end_the_step
+from wearables_platform.assets.report import sample_table, terminal_errors_end_the_step
 from wearables_platform.resources import LakeResource, ModelSigningResource, SqlResource
 
 if TYPE_CHECKING:
@@ -56,10 +56,13 @@ def training_set(
 
     opened = lake.open()
     days = chosen_days(opened.partitions(WINDOWS_DATASET), config)
-    with terminal_errors_end_the_step(), sql.open() as client:
+    with terminal_errors_end_the_step() as spent, sql.open() as client:
         wears = ModelRegistry(client, model_signing.read()).wears()
         stored = training_files.store(opened, MODEL, gather(opened, days, wears))
-    return dg.MaterializeResult(metadata=_metadata(stored, opened.address(stored.path)), check_results=[_check(stored)])
+    return dg.MaterializeResult(
+        metadata=_metadata(stored, opened.address(stored.path)) | spent.rate(len(stored.training_set)),
+        check_results=[_check(stored)],
+    )
 
 
 def chosen_days(partitions: list[str], config: TrainingSetConfig) -> list[str]:
@@ -73,7 +76,7 @@ def chosen_days(partitions: list[str], config: TrainingSetConfig) -> list[str]:
     return chosen if config.first_day else chosen[-config.days :]
 
 
-def _metadata(stored: "StoredSet", address: str) -> dict[str, dg.MetadataValue]:
+def _metadata(stored: "StoredSet", address: str) -> dict[str, Any]:
     from wearables_platform.assets.ml import plots
     from wearables_platform.models.inputs import MODEL_FEATURES
     from wearables_platform.models.training_set import HELD_OUT_SHARE
@@ -93,6 +96,9 @@ def _metadata(stored: "StoredSet", address: str) -> dict[str, dg.MetadataValue]:
         "held_out_share_aimed_at": dg.MetadataValue.float(HELD_OUT_SHARE),
         "event_windows": dg.MetadataValue.int(int(windows.is_event.sum())),
         "features": dg.MetadataValue.json(list(MODEL_FEATURES)),
+        "first": dg.MetadataValue.text(min(windows.days, default="-")),
+        "last": dg.MetadataValue.text(max(windows.days, default="-")),
+        "sample": sample_table(windows.to_table()),
         "windows_by_person": plots.windows_by_person(windows),
     }
 

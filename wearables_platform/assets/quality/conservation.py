@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from wearables_platform.assets.declare import whole_asset
-from wearables_platform.assets.report import bars, markdown_table, terminal_errors_end_the_step
+from wearables_platform.assets.report import Spent, bars, markdown_table, terminal_errors_end_the_step
 from wearables_platform.domain.channels import CHANNELS
 from wearables_platform.resources import KafkaResource, MongoResource, SqlResource
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from wearables_platform.domain.positions import PartitionConservation
 
 COLUMNS = ("consumer", "topic", "partition", "stored", "duplicate", "quarantined", "dead_lettered", "in_flight")
+SHOWN_FAULTS = 20
 FAULTS = ("overlapping", "missing", "foreign")
 
 
@@ -44,7 +45,7 @@ def conservation(mongo: MongoResource, sql: SqlResource, kafka: KafkaResource) -
     from wearables_platform.assets.quality.accounts import archive_account, stream_account
 
     url = kafka.require_url()
-    with terminal_errors_end_the_step():
+    with terminal_errors_end_the_step() as spent:
         with mongo.open() as archive:
             accounts = {("archive", *where): found for where, found in archive_account(archive, url).items()}
         with sql.open() as client:
@@ -53,9 +54,13 @@ def conservation(mongo: MongoResource, sql: SqlResource, kafka: KafkaResource) -
     check = dg.AssetCheckResult(
         check_name="disjoint_and_complete",
         passed=not faults,
-        metadata={"partitions": len(accounts), "faults": markdown_table((*COLUMNS, *FAULTS), faults)},
+        metadata={
+            "partitions": len(accounts),
+            "offending": len(faults),
+            "faults": markdown_table((*COLUMNS, *FAULTS), faults[:SHOWN_FAULTS]),
+        },
     )
-    return dg.MaterializeResult(metadata=_metadata(accounts), check_results=[check])
+    return dg.MaterializeResult(metadata=_metadata(accounts, spent), check_results=[check])
 
 
 def _row(where: tuple[str, str, int], found: "PartitionConservation") -> list[Any]:
@@ -63,12 +68,14 @@ def _row(where: tuple[str, str, int], found: "PartitionConservation") -> list[An
     return [*where, *counts, found.in_flight, found.overlapping, found.missing, found.foreign]
 
 
-def _metadata(accounts: "dict[tuple[str, str, int], PartitionConservation]") -> dict[str, Any]:
+def _metadata(accounts: "dict[tuple[str, str, int], PartitionConservation]", spent: Spent) -> dict[str, Any]:
     totals: dict[str, float] = {}
     for (consumer, *_), found in accounts.items():
         for outcome, count in found.counts.items():
             totals[f"{consumer} {outcome}"] = totals.get(f"{consumer} {outcome}", 0) + count
     return {
+        "rows_in_run": int(sum(totals.values())),
+        **spent.rate(int(sum(totals.values()))),
         "observed_at": datetime.now(UTC).isoformat(),
         "positions": markdown_table((*COLUMNS, *FAULTS), (_row(*entry) for entry in accounts.items())),
         "by_outcome": bars(totals, "Positions by consumer and outcome", "records"),

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from wearables_platform.assets.declare import day_asset
-from wearables_platform.assets.report import bars, terminal_errors_end_the_step
+from wearables_platform.assets.report import bars, markdown_table, terminal_errors_end_the_step
 from wearables_platform.resources import LakeResource, SqlResource
+
+SHOWN_DAYS = 10
 
 if TYPE_CHECKING:
     from wearables_platform.batch.parity import DayParity
@@ -39,7 +41,7 @@ def parity(context: dg.AssetExecutionContext, lake: LakeResource, sql: SqlResour
     from wearables_platform.batch.days import check_day
 
     at, opened = datetime.now(UTC), lake.open()
-    with terminal_errors_end_the_step(), sql.open() as client:
+    with terminal_errors_end_the_step() as spent, sql.open() as client:
         days = [check_day(client, opened, day, run_id=context.run.run_id, at=at) for day in context.partition_keys]
     totals = _totals(days)
     failed = [found for found in days if not found.holds]
@@ -54,8 +56,26 @@ def parity(context: dg.AssetExecutionContext, lake: LakeResource, sql: SqlResour
         },
     )
     drawn = {name: totals[name] for name in ("clean", "clean_equal", "dirty", "dirty_equal_after", "unexplained")}
-    metadata: dict[str, Any] = {**totals, "agreement": bars(drawn, "Rows of stream and batch", "rows")}
+    compared = totals["clean"] + totals["dirty"]
+    metadata: dict[str, Any] = {
+        **totals,
+        "rows_in_run": compared,
+        **spent.rate(compared),
+        "first_in_run": min(context.partition_keys),
+        "last_in_run": max(context.partition_keys),
+        "by_day": _by_day(days),
+        "agreement": bars(drawn, "Rows of stream and batch", "rows"),
+    }
     return dg.MaterializeResult(metadata=metadata, check_results=[check])
+
+
+def _by_day(days: "list[DayParity]") -> dg.MarkdownMetadataValue:
+    newest = sorted(days, key=lambda found: found.day)[-SHOWN_DAYS:]
+    counted = [_totals([found]) for found in newest]
+    names = list(counted[0]) if counted else []
+    return markdown_table(
+        ["day", *names], ([found.day, *one.values()] for found, one in zip(newest, counted, strict=True))
+    )
 
 
 def _totals(days: "list[DayParity]") -> dict[str, int]:
