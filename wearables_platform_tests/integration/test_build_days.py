@@ -10,6 +10,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from wearables_platform.checks import CHECKS
+from wearables_platform.definitions import ASSETS
 from wearables_platform.domain.channels import ACCELERATION, STATUS, VITALS
 from wearables_platform.wire.v1 import telemetry_pb2 as pb
 from wearables_platform_tests.batch_world import DAY, MIDNIGHT_US, BatchWorld, Log, own_database
@@ -246,9 +248,12 @@ def test_a_broken_day_is_blocked_before_anything_is_built_on_it_and_repaired_by_
     with monkeypatch.context() as broken:
         broken.setattr(messages, "each_identity_once", lambda tables: (table.slice(1) for table in tables))
         result = world.build(*FEATURES, raise_on_error=False)
-    (check,) = result.get_asset_check_evaluations()
-    assert (check.check_name, check.passed) == ("holds_what_the_archive_holds", False)
-    assert check.metadata["only_in_archive"].value == ["watch-1:0000000000000007:0"]
+    evaluated = result.get_asset_check_evaluations()
+    (check,) = [found for found in evaluated if not found.passed and found.partition is None]
+    assert (check.check_name, check.metadata["offending"].value) == ("holds_what_the_archive_holds", 1)
+    assert "| only in the archive | watch-1:0000000000000007:0 |" in check.metadata["offending_rows"].value
+    (of_day,) = [found for found in evaluated if not found.passed and found.partition is not None]
+    assert (of_day.check_name, of_day.partition) == (check.check_name, DAY)
     assert world.lake.partitions("features/windows") == []
     assert world.build(*FEATURES).success
     assert len(world.windows()) == 30
@@ -324,9 +329,43 @@ def test_hours_add_up_and_every_materialization_says_what_it_wrote(world: BatchW
     assert [row["sedentary_s"] + row["light_s"] + row["moderate_s"] + row["vigorous_s"] for row in hours] == [10, 10]
     (made,) = result.asset_materializations_for_node("raw_acceleration")
     assert made.metadata["dagster/partition_row_count"].value == 40
+    assert made.metadata["rows_per_s"].value > 0
     assert "data:image/png;base64," in made.metadata["rows_per_day"].value
     assert {column.name for column in made.metadata["dagster/column_schema"].value.columns} >= {"samples", "message_id"}
     assert all(check.passed for check in result.get_asset_check_evaluations())
+
+
+def test_a_failed_check_shows_the_rows_it_failed_for(world: BatchWorld) -> None:
+    enrol(world, "p-1", "watch-1", "Europe/Berlin")
+    log = Log(VITALS)
+    log.add(NOON_US, "watch-1", vitals_message("watch-1", 0, heart_rate={NOON_US: 71.0}))
+    world.archived(log)
+    build = ("raw_vitals", "heart_rate", "steps", "daily_summary")
+    result = world.build(*build)
+    assert result.success
+    (made,) = result.asset_materializations_for_node("heart_rate")
+    assert {
+        "rows_in_run",
+        "bytes_in_run",
+        "first_in_run",
+        "rows_per_s",
+        "dagster/column_schema",
+    } <= made.metadata.keys()
+    world.sql.execute("UPDATE telemetry.daily_summary SET heart_rate_mean_bpm = 'NaN', step_count = 9")
+    world.sql.execute("UPDATE telemetry.heart_rate SET bpm = 999, origin = 'stream'")
+    with dg.DagsterInstance.ephemeral() as instance:
+        found = dg.materialize(
+            [*ASSETS, *CHECKS],
+            selection=dg.AssetSelection.checks_for_assets("heart_rate", "daily_summary"),
+            resources=world.resources,
+            instance=instance,
+            partition_key=DAY,
+            raise_on_error=False,
+        )
+    failed = {check.check_name: check for check in found.get_asset_check_evaluations() if not check.passed}
+    assert failed.keys() == {"values_are_plausible", "days_add_up_to_readings"}
+    assert "999" in failed["values_are_plausible"].metadata["offending_rows"].value
+    assert "| p-1 | 2026-03-29 | 9 | None |" in failed["days_add_up_to_readings"].metadata["offending_rows"].value
 
 
 def test_status_and_quarantine_reach_the_lake(world: BatchWorld) -> None:
