@@ -9,6 +9,7 @@ import dagster as dg
 
 from wearables_platform.assets.clean.heart_rate import heart_rate
 from wearables_platform.assets.clean.steps import steps
+from wearables_platform.assets.code_references import with_code_references
 from wearables_platform.assets.features.hourly_activity import hourly_activity
 from wearables_platform.assets.features.rules import rules_of_devices
 from wearables_platform.assets.features.window_features import window_features_and_spikes
@@ -32,6 +33,7 @@ from wearables_platform.resources import RESOURCES
 from wearables_platform.retention import PURGE_SCHEDULE, purge_old_runs
 from wearables_platform.schedules import JOBS, SCHEDULES
 from wearables_platform.sensors import SENSORS
+from wearables_platform.settings import load_settings
 
 ASSETS: list[Any] = [
     *TOPICS,
@@ -57,7 +59,7 @@ ASSETS: list[Any] = [
 ]
 
 defs = dg.Definitions(
-    assets=ASSETS,
+    assets=with_code_references(ASSETS, load_settings()),
     asset_checks=CHECKS,
     jobs=[*JOBS, retrain_models_job, purge_old_runs],
     schedules=[*SCHEDULES, *ML_SCHEDULES, PURGE_SCHEDULE],

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from wearables_platform.errors import TerminalError
 from wearables_platform.settings import load_settings
 
 if TYPE_CHECKING:  # drivers take seconds to import; the definitions must load without them
@@ -152,7 +153,22 @@ class ModelSigningResource(dg.ConfigurableResource["ModelSigningResource"]):
         return self.key or load_settings().require("model_signing_key")
 
 
+class NothingIsPickled(dg.IOManager):
+    """Refuses what Dagster would pickle: assets write their stores themselves and return `MaterializeResult`."""
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        """Refuse to store."""
+        msg = f"{context.step_key} returned a {type(obj).__name__} for Dagster to keep; return a MaterializeResult"
+        raise TerminalError(msg)
+
+    def load_input(self, context: dg.InputContext) -> object:
+        """Refuse to load."""
+        msg = f"{context.asset_key} was never handed to Dagster; read it from its store"
+        raise TerminalError(msg)
+
+
 RESOURCES: dict[str, object] = {
+    "io_manager": NothingIsPickled(),
     "lake": LakeResource(),
     "sql": SqlResource(),
     "mongo": MongoResource(),
