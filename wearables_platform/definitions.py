@@ -29,6 +29,7 @@ from wearables_platform.assets.serving.daily_heart_rate import daily_heart_rate
 from wearables_platform.assets.serving.daily_summary import daily_summary
 from wearables_platform.assets.serving.weekly_trend import weekly_trend
 from wearables_platform.checks import CHECKS
+from wearables_platform.freshness import CHECK_SCHEDULE, check_yesterday, yesterday_is_built
 from wearables_platform.resources import RESOURCES
 from wearables_platform.retention import PURGE_SCHEDULE, purge_old_runs
 from wearables_platform.schedules import JOBS, SCHEDULES
@@ -60,9 +61,9 @@ ASSETS: list[Any] = [
 
 defs = dg.Definitions(
     assets=with_code_references(ASSETS, load_settings()),
-    asset_checks=CHECKS,
-    jobs=[*JOBS, retrain_models_job, purge_old_runs],
-    schedules=[*SCHEDULES, *ML_SCHEDULES, PURGE_SCHEDULE],
+    asset_checks=[*CHECKS, yesterday_is_built],
+    jobs=[*JOBS, retrain_models_job, purge_old_runs, check_yesterday],
+    schedules=[*SCHEDULES, *ML_SCHEDULES, PURGE_SCHEDULE, CHECK_SCHEDULE],
     sensors=SENSORS,
     resources=RESOURCES,
     # Steps are short and share a CPU budget with the live side: one process per run, not one per step.

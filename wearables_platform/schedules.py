@@ -9,13 +9,14 @@ from datetime import timedelta
 import dagster as dg
 
 from wearables_platform.assets.declare import FOLLOWERS, TODAY_FIRST, YESTERDAY_NEXT
+from wearables_platform.freshness import yesterday_is_built
 
 DAILY_GROUPS = dg.AssetSelection.groups("lake", "clean", "features", "serving", "quality")
 
 # What nobody else starts. Models learn weekly, on a schedule of their own.
 days_job = dg.define_asset_job(
     "build_days",
-    selection=DAILY_GROUPS - FOLLOWERS,
+    selection=DAILY_GROUPS - FOLLOWERS - dg.AssetSelection.checks(yesterday_is_built),
     description=(
         "Archive to lake, features and rules computed and repaired. Readings, summaries, zoom levels, parity and "
         "conservation follow by their automation conditions."

@@ -28,6 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "stream",
         "wearables_platform.assets",
         "wearables_platform.checks",
+        "wearables_platform.freshness",
         "wearables_platform.retention",
         "wearables_platform.schedules",
         "wearables_platform.sensors",
