@@ -10,8 +10,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from wearables_platform.checks import CHECKS
-from wearables_platform.definitions import ASSETS
 from wearables_platform.domain.channels import ACCELERATION, STATUS, VITALS
 from wearables_platform.wire.v1 import telemetry_pb2 as pb
 from wearables_platform_tests.batch_world import DAY, MIDNIGHT_US, BatchWorld, Log, own_database
@@ -335,7 +333,10 @@ def test_hours_add_up_and_every_materialization_says_what_it_wrote(world: BatchW
     assert all(check.passed for check in result.get_asset_check_evaluations())
 
 
-def test_a_failed_check_shows_the_rows_it_failed_for(world: BatchWorld) -> None:
+def test_readings_that_miss_values_and_days_that_do_not_add_up_are_found_with_their_rows(world: BatchWorld) -> None:
+    from wearables_platform.batch.feature_checks import days_that_do_not_add_up
+    from wearables_platform.batch.table_checks import faults_of_table
+
     enrol(world, "p-1", "watch-1", "Europe/Berlin")
     log = Log(VITALS)
     log.add(NOON_US, "watch-1", vitals_message("watch-1", 0, heart_rate={NOON_US: 71.0}))
@@ -351,21 +352,14 @@ def test_a_failed_check_shows_the_rows_it_failed_for(world: BatchWorld) -> None:
         "rows_per_s",
         "dagster/column_schema",
     } <= made.metadata.keys()
-    world.sql.execute("UPDATE telemetry.daily_summary SET heart_rate_mean_bpm = 'NaN', step_count = 9")
-    world.sql.execute("UPDATE telemetry.heart_rate SET bpm = 999, origin = 'stream'")
-    with dg.DagsterInstance.ephemeral() as instance:
-        found = dg.materialize(
-            [*ASSETS, *CHECKS],
-            selection=dg.AssetSelection.checks_for_assets("heart_rate", "daily_summary"),
-            resources=world.resources,
-            instance=instance,
-            partition_key=DAY,
-            raise_on_error=False,
-        )
-    failed = {check.check_name: check for check in found.get_asset_check_evaluations() if not check.passed}
-    assert failed.keys() == {"values_are_plausible", "days_add_up_to_readings"}
-    assert "999" in failed["values_are_plausible"].metadata["offending_rows"].value
-    assert "| p-1 | 2026-03-29 | 9 | None |" in failed["days_add_up_to_readings"].metadata["offending_rows"].value
+    assert faults_of_table("heart_rate", world.sql, [DAY]) == (1, [])
+    world.sql.execute("UPDATE telemetry.daily_summary SET step_count = 9")
+    world.sql.execute("UPDATE telemetry.heart_rate SET bpm = 'NaN'")
+    rows, (fault,) = faults_of_table("heart_rate", world.sql, [DAY])
+    assert (rows, fault.count, fault.rows[0]["device_id"]) == (1, 1, "watch-1")
+    assert fault.what == "bpm is missing in 1 of 1 rows, at most 0% may be: always there"
+    (differing,) = days_that_do_not_add_up(world.sql, [DAY])
+    assert (differing["participant_id"], differing["step_count"], differing["clean_steps"]) == ("p-1", 9, None)
 
 
 def test_status_and_quarantine_reach_the_lake(world: BatchWorld) -> None:

@@ -40,13 +40,14 @@ def topic_observations(
 ) -> list[dg.AssetObservation]:
     """Return one observation per topic: its ends, and how far behind them archive and stream are.
 
-    Empty where no log is configured.
+    Empty where no log is configured; a topic that is not there yet has no partitions and no records.
     """
     from wearables_platform.archive.process import GROUP
 
     if not kafka.is_configured():
         return []
-    ends = kafka.ends([*(channel.topic for channel in CHANNELS), DEAD_LETTERS_TOPIC])
+    topics = [*(channel.topic for channel in CHANNELS), DEAD_LETTERS_TOPIC]
+    ends = kafka.ends(topics)
     dead = {row["_id"]: row["records"] for row in archive.aggregate("dead_letters", _DEAD)}
     readers: dict[str, Reads] = {
         "archive": kafka.positions_of(GROUP, list(ends)),
@@ -54,7 +55,7 @@ def topic_observations(
     }
     return [
         dg.AssetObservation(topic_key(topic), metadata=_of_topic(kafka, topic, ends, readers, now_us, dead))
-        for topic in sorted({topic for topic, _ in ends})
+        for topic in topics
     ]
 
 
