@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down status doctor test check bench lint types docs-test docs proto proto-release lock ci clean
+.PHONY: help demo up down status doctor test check bench lint types definitions docs-test docs proto proto-release lock ci clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -45,7 +45,10 @@ doctor: $(VENV)/.installed-demo  ## check this machine
 test: $(VENV)/.installed-dev  ## run every test; starts the embedded servers itself (ARGS="-k name")
 	$(PYTEST) -q -n $(WORKERS) --dist loadfile -m "not demo and not browser" $(ARGS)
 
-check: lint types docs-test  ## lint, types, docs and the tests that need no server
+definitions: $(VENV)/.installed-dev  ## load and validate Dagster's definitions
+	$(BIN)/dagster definitions validate -w workspace.yaml
+
+check: lint types definitions docs-test  ## lint, types, docs and the tests that need no server
 	$(PYTEST) -q wearables_platform_tests/unit wearables_platform_tests/laws wearables_platform_tests/test_architecture.py
 
 bench: $(VENV)/.installed-dev  ## run the benchmarks (ONLY=P1,P2, PROFILE=bar, KAFKA_URL=kafka://host:port)
