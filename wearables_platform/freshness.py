@@ -70,6 +70,7 @@ check_yesterday = dg.define_asset_job(
     description="Looks whether yesterday is built; changes nothing.",
 )
 CHECK_SCHEDULE = dg.ScheduleDefinition(
+    name="look_for_yesterday",
     job=check_yesterday,
     cron_schedule="1 3 * * *",
     execution_timezone="UTC",

@@ -78,6 +78,7 @@ def purge_old_runs() -> None:
 
 
 PURGE_SCHEDULE = dg.ScheduleDefinition(
+    name="purge_each_night",
     job=purge_old_runs,
     cron_schedule="20 4 * * *",
     execution_timezone="UTC",

@@ -78,7 +78,8 @@ def lake_metadata(
     if spent is not None:
         described |= spent.rate(sum(rows.values()))
     if sample is not None:
-        described["dagster/column_schema"] = column_schema(sample.schema)
+        dataset = next(iter(manifests.values())).dataset
+        described["dagster/column_schema"] = column_schema(sample.schema, dataset)
         described["sample"] = sample_table(sample)
     return described
 
@@ -114,11 +115,12 @@ def instant(time_us: int | None) -> str:
     return "-" if time_us is None else from_us(time_us).isoformat()
 
 
-def column_schema(schema: pa.Schema) -> dg.TableSchema:
-    """Return an Arrow schema as Dagster shows it; feature columns with meaning and unit."""
-    from wearables_platform.signals.features import FEATURE_COLUMNS
+def column_schema(schema: pa.Schema, dataset: str) -> dg.TableSchema:
+    """Return an Arrow schema as Dagster shows it, each column with the meaning and unit the lake's catalogue gives."""
+    from wearables_platform.wire.lake_schemas import schema_of
 
-    known = {column.name: f"{column.description} [{column.unit}]" for column in FEATURE_COLUMNS}
+    meanings = schema_of(dataset).columns
+    known = {name: f"{one.text} [{one.unit}]" if one.unit else one.text for name, one in meanings.items()}
     nullable = [dg.TableColumnConstraints(nullable=field.nullable) for field in schema]
     return dg.TableSchema(
         columns=[

@@ -49,5 +49,5 @@ def quarantined_messages(mongo: MongoResource, lake: LakeResource) -> dg.Materia
         metadata |= {"first": instant(appended["min"]), "last": instant(appended["max"])}
         metadata["reasons"] = bars(counted, "Quarantined messages by reason", "messages")
         metadata["sample"] = sample_table(table.drop_columns(["payload"]))
-        metadata["dagster/column_schema"] = column_schema(table.schema)
+        metadata["dagster/column_schema"] = column_schema(table.schema, QUARANTINE_DATASET)
     return dg.MaterializeResult(metadata=metadata)
