@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from wearables_platform.assets.declare import FOLLOWERS, FOLLOWING, REBUILDING
+from wearables_platform.assets.declare import FOLLOWERS, FOLLOWING, POOLS, REBUILDING
 from wearables_platform.partitions import contiguous
 from wearables_platform.resources import KafkaResource, LakeResource, MongoResource, SqlResource
 from wearables_platform.schedules import days_job
@@ -46,6 +46,17 @@ def days_to_rebuild(
         yield dg.RunRequest(run_key=marks, tags={RANGE_START: first, RANGE_END: last, **REBUILDING})
 
 
+def begin_pools(instance: dg.DagsterInstance) -> None:
+    """Give every pool its limit before a run needs it.
+
+    Two runs that begin the same pool at once in PostgreSQL end one of them (1.13: it goes on in a failed transaction).
+    Done here, one after the other, by the sensor that looks first.
+    """
+    storage = instance.event_log_storage
+    for pool in sorted(POOLS.keys() - storage.get_concurrency_keys()):
+        storage.initialize_concurrency_limit_to_default(pool)
+
+
 @dg.sensor(
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
@@ -65,6 +76,7 @@ def observe_ingest(
     )
     from wearables_platform.domain.time_policy import to_us
 
+    begin_pools(context.instance)
     now = datetime.now(UTC)
     with mongo.open() as archive, sql.open() as client:
         found = [*collection_observations(archive), *topic_observations(client, kafka, archive, to_us(now))]

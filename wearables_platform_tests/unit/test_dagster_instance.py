@@ -15,9 +15,10 @@ from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobO
 from dagster._core.test_utils import create_run_for_test, instance_for_test
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
-from wearables_platform.assets.declare import FOLLOWING, REBUILDING, TODAY_FIRST, YESTERDAY_NEXT
+from wearables_platform.assets.declare import FOLLOWING, POOLS, REBUILDING, TODAY_FIRST, YESTERDAY_NEXT
 from wearables_platform.local.dagster_store import INSTANCE_FILE, own_role_url, own_schema_url, with_driver
 from wearables_platform.local.plan import dagster_files
+from wearables_platform.sensors import begin_pools
 
 NOWHERE = RemoteRepositoryOrigin(GrpcServerCodeLocationOrigin("nowhere", 1, location_name="ours"), "ours")
 BACKFILL = {"dagster/backfill": "of a month"}
@@ -129,3 +130,11 @@ def test_the_day_in_progress_starts_at_once_whatever_else_waits(instance: dg.Dag
     queue("today", TODAY_FIRST)
     assert launched(instance) == ["today"]
     assert launched(instance) == []
+
+
+def test_every_pool_has_its_limit_before_a_run_needs_it(instance: dg.DagsterInstance) -> None:
+    begin_pools(instance)
+    begin_pools(instance)
+    assert instance.event_log_storage.get_concurrency_keys() == POOLS.keys()
+    limits = {pool.name: pool.limit for pool in instance.event_log_storage.get_pool_limits()}
+    assert limits == dict.fromkeys(POOLS, 3)
