@@ -47,14 +47,15 @@ def days_to_rebuild(
 
 
 def begin_pools(instance: dg.DagsterInstance) -> None:
-    """Give every pool its limit before a run needs it.
+    """Give every pool its limit, as one set by hand, before a run needs it.
 
-    Two runs that begin the same pool at once in PostgreSQL end one of them (1.13: it goes on in a failed transaction).
-    Done here, one after the other, by the sensor that looks first.
+    In PostgreSQL, Dagster 1.13 ends a run that begins a pool another run has just begun, or that finds a pool with an
+    older default limit: it goes on in a failed transaction. Limits that are set are left alone by runs, and by us.
     """
-    storage = instance.event_log_storage
-    for pool in sorted(POOLS.keys() - storage.get_concurrency_keys()):
-        storage.initialize_concurrency_limit_to_default(pool)
+    storage, limit = instance.event_log_storage, instance.get_concurrency_config().pool_config.default_pool_limit
+    begun = {pool.name for pool in storage.get_pool_limits() if not pool.from_default}
+    for pool in sorted(POOLS.keys() - begun) if limit is not None else ():
+        storage.set_concurrency_slots(pool, limit)
 
 
 @dg.sensor(

@@ -133,8 +133,10 @@ def test_the_day_in_progress_starts_at_once_whatever_else_waits(instance: dg.Dag
 
 
 def test_every_pool_has_its_limit_before_a_run_needs_it(instance: dg.DagsterInstance) -> None:
+    instance.event_log_storage.initialize_concurrency_limit_to_default("sql")
     begin_pools(instance)
+    instance.event_log_storage.set_concurrency_slots("spark", 1)
     begin_pools(instance)
     assert instance.event_log_storage.get_concurrency_keys() == POOLS.keys()
-    limits = {pool.name: pool.limit for pool in instance.event_log_storage.get_pool_limits()}
-    assert limits == dict.fromkeys(POOLS, 3)
+    limits = {pool.name: (pool.limit, pool.from_default) for pool in instance.event_log_storage.get_pool_limits()}
+    assert limits == {**dict.fromkeys(POOLS, (3, False)), "spark": (1, False)}
