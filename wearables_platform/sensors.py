@@ -53,8 +53,10 @@ def begin_pools(instance: dg.DagsterInstance) -> None:
     older default limit: it goes on in a failed transaction. Limits that are set are left alone by runs, and by us.
     """
     storage, limit = instance.event_log_storage, instance.get_concurrency_config().pool_config.default_pool_limit
+    if limit is None:
+        return
     begun = {pool.name for pool in storage.get_pool_limits() if not pool.from_default}
-    for pool in sorted(POOLS.keys() - begun) if limit is not None else ():
+    for pool in sorted(POOLS.keys() - begun):
         storage.set_concurrency_slots(pool, limit)
 
 
