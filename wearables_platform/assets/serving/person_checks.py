@@ -5,11 +5,9 @@ from typing import Any
 
 import dagster as dg
 
-from wearables_platform.assets.report import markdown_table
+from wearables_platform.assets.verdict import offending, verdict
 from wearables_platform.partitions import DAYS
 from wearables_platform.resources import SqlResource
-
-MAX_EXAMPLES = 20
 
 
 def _rows_check(asset: str, name: str, faults: str, description: str) -> dg.AssetChecksDefinition:
@@ -22,10 +20,7 @@ def _rows_check(asset: str, name: str, faults: str, description: str) -> dg.Asse
         find: Callable[..., list[dict[str, Any]]] = getattr(person_checks, faults)
         with sql.open() as client:
             rows = find(client, context.partition_keys)
-        metadata: dict[str, Any] = {"faults": len(rows)}
-        if rows:
-            metadata["offending"] = markdown_table(list(rows[0]), (row.values() for row in rows[:MAX_EXAMPLES]))
-        return dg.AssetCheckResult(passed=not rows, metadata=metadata)
+        return verdict(context, passed=not rows, metadata=offending(rows))
 
     return no_faults
 
