@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 import dagster as dg
 
-from wearables_platform.domain.time_policy import EARLIEST_EVENT_US, event_day
+from wearables_platform.domain.time_policy import EARLIEST_EVENT_US, US_PER_DAY, event_day
 
 # Single-run backfills and partitioned checks are marked beta and preview; the lock file holds the version they are
 # tested with, and a warning per asset would hide the warnings that matter.
@@ -19,11 +19,23 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 # recordings of long ago that are replayed today.
 FIRST_DAY = event_day(EARLIEST_EVENT_US)
 
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+
 # The day in progress is a partition too: it is written again each hour and final when it is over.
 DAYS = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, end_offset=1)
 
 # A month is one run: the engines read ranges, and thirty runs would spend their time starting.
 ONE_RUN = dg.BackfillPolicy.single_run()
+
+
+def day_bounds_us(day: str) -> tuple[int, int]:
+    """Return the first instant of a UTC day and of the next one.
+
+    >>> day_bounds_us("1970-01-02")
+    (86400000000, 172800000000)
+    """
+    first = (date.fromisoformat(day).toordinal() - _EPOCH_ORDINAL) * US_PER_DAY
+    return first, first + US_PER_DAY
 
 
 def neighbours(days: Sequence[str]) -> list[str]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from wearables_platform.batch.windows import DayFeatures, publish_features
+from wearables_platform.batch.sorted_partitions import sorted_partitions
+from wearables_platform.batch.windows import FEATURE_ORDER
 from wearables_platform.clients.lake import Lake
 from wearables_platform.signals.events import spike_events
 from wearables_platform.signals.samples import SampleTable
-from wearables_platform.signals.windows import compute_windows
+from wearables_platform.signals.windows import FEATURE_VERSION, compute_windows
 from wearables_platform.wire.feature_schema import SPIKES_DATASET, WINDOWS_DATASET, event_table, window_table
 from wearables_platform_tests.model_windows import DAY_US
 from wearables_platform_tests.recordings import Recording, seglearn_watch
@@ -21,7 +23,7 @@ PULSE_SAMPLES = 8  # 160 ms at 50 Hz
 
 
 @cache
-def recorded_day() -> DayFeatures:
+def recorded_day() -> dict[str, pa.Table]:
     """Windows and spikes of ten people; every tenth second or so a push of 5 to 10 g is planted."""
     by_person: dict[str, list[Recording]] = {}
     for recording in seglearn_watch():
@@ -31,18 +33,22 @@ def recorded_day() -> DayFeatures:
     samples = SampleTable.concat(tables)
     windows = window_table(compute_windows(samples), [f"{person}-watch" for person in people])
     events = event_table(spike_events(samples), [f"{person}-watch" for person in people])
-    return DayFeatures(windows, events, {}, frozenset())
+    return {WINDOWS_DATASET: windows, SPIKES_DATASET: events}
 
 
 def recorded_people() -> list[str]:
     """Everyone in the recorded day; each wears the device named after them."""
-    return sorted({name.removesuffix("-watch") for name in recorded_day().windows.column("device_id").to_pylist()})
+    return sorted(
+        {name.removesuffix("-watch") for name in recorded_day()[WINDOWS_DATASET].column("device_id").to_pylist()}
+    )
 
 
 def publish_recorded_day(lake: Lake) -> None:
     """Write the day to the lake, as the features' asset does."""
-    editions = {dataset: lake.edition(dataset, DAY) for dataset in (WINDOWS_DATASET, SPIKES_DATASET)}
-    publish_features(lake, editions, recorded_day())
+    with sorted_partitions(lake, DAY, FEATURE_ORDER, {"features": FEATURE_VERSION}) as made:
+        for dataset, table in recorded_day().items():
+            made.add(dataset, table)
+        made.publish()
 
 
 def _samples(device: int, recordings: list[Recording]) -> SampleTable:

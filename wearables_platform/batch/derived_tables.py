@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wearables_platform.batch.comparison import DayKeys, KeyedRows
+from wearables_platform.batch.device_groups import ROWS_AT_ONCE, DayRows, device_groups
 from wearables_platform.clients.sql import Connection
 from wearables_platform.domain.time_policy import from_us
 from wearables_platform.signals.features import FEATURE_COLUMNS
@@ -20,6 +22,7 @@ from wearables_platform.wire.feature_schema import EVENT_NUMBERS
 # An integer column that is NULL in SQL; no count of ours is negative.
 NO_INTEGER = -1
 _INSTANT_US = "(extract(epoch FROM {}) * 1000000)::bigint"
+_WITHIN = "window_start >= %s AND window_start < %s"
 _DTYPES = {"float8": np.float64, "int4": np.int32}
 
 
@@ -67,18 +70,34 @@ SPIKES = DerivedTable(
 )
 
 
-def stored_rows(connection: Connection, table: DerivedTable, day_us: tuple[int, int]) -> list[tuple[Any, ...]]:
-    """Read a day's rows as tuples: device, instant, revision, from_stream, provisional, values."""
-    return _read(connection, table, day_us, f"SELECT {_columns(table)} FROM {table.name} WHERE")
+def groups_of_devices(
+    connection: Connection, table: DerivedTable, rows: DayRows, day_us: tuple[int, int], limit: int | None = None
+) -> list[list[str]]:
+    """Return every device that has rows of a day, in the lake, the database or its history, in groups to compare."""
+    weights = dict(rows.counts)
+    for name in (table.name, f"{table.name}_history"):
+        query = f"SELECT device_id, count(*) FROM {name} WHERE {_WITHIN} AND {table.only} GROUP BY device_id"
+        for device_id, count in connection.execute(query, _instants(day_us)).fetchall():
+            weights[device_id] = max(count, weights.get(device_id, 0))
+    return device_groups(weights, limit or ROWS_AT_ONCE)
 
 
-def streamed_rows(connection: Connection, table: DerivedTable, day_us: tuple[int, int]) -> list[tuple[Any, ...]]:
+def stored_rows(
+    connection: Connection, table: DerivedTable, day_us: tuple[int, int], device_ids: Sequence[str]
+) -> list[tuple[Any, ...]]:
+    """Read a day's rows of some devices as tuples: device, instant, revision, from_stream, provisional, values."""
+    return _read(connection, table, day_us, device_ids, f"SELECT {_columns(table)} FROM {table.name} WHERE")
+
+
+def streamed_rows(
+    connection: Connection, table: DerivedTable, day_us: tuple[int, int], device_ids: Sequence[str]
+) -> list[tuple[Any, ...]]:
     """Read what the stream last said of each row of a day, also where batch has replaced or removed it since."""
     names = ", ".join(("device_id", "revision", "origin", "provisional", *table.keys, *table.values, *_scope(table)))
     source = f"(SELECT {names} FROM {table.name} UNION ALL SELECT {names} FROM {table.name}_history) AS said"
     distinct = f"SELECT DISTINCT ON (device_id, {table.instant}) {_columns(table)} FROM {source} WHERE"
     order = f"ORDER BY device_id, {table.instant}, revision DESC"
-    return _read(connection, table, day_us, f"{distinct} origin = 'stream' AND", order)
+    return _read(connection, table, day_us, device_ids, f"{distinct} origin = 'stream' AND", order)
 
 
 def keyed_from_sql(table: DerivedTable, rows: Sequence[tuple[Any, ...]], keys: DayKeys) -> KeyedRows:
@@ -113,12 +132,21 @@ def _scope(table: DerivedTable) -> tuple[str, ...]:
 
 
 def _read(
-    connection: Connection, table: DerivedTable, day_us: tuple[int, int], select: str, order: str = ""
+    connection: Connection,
+    table: DerivedTable,
+    day_us: tuple[int, int],
+    device_ids: Sequence[str],
+    select: str,
+    order: str = "",
 ) -> list[tuple[Any, ...]]:
-    query = f"{select} window_start >= %s AND window_start < %s AND {table.only} {order}"
+    query = f"{select} {_WITHIN} AND device_id = ANY(%s) AND {table.only} {order}"
     with connection.cursor(binary=True) as cursor:
-        found: list[tuple[Any, ...]] = cursor.execute(query, (from_us(day_us[0]), from_us(day_us[1]))).fetchall()
+        found: list[tuple[Any, ...]] = cursor.execute(query, (*_instants(day_us), list(device_ids))).fetchall()
     return found
+
+
+def _instants(day_us: tuple[int, int]) -> tuple[datetime, datetime]:
+    return from_us(day_us[0]), from_us(day_us[1])
 
 
 def _column(values: Sequence[Any], kind: str) -> npt.NDArray[Any]:

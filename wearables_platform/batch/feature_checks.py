@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -117,10 +118,11 @@ def faults_of_days(asset: str, lake: Lake, days: Sequence[str]) -> tuple[int, li
     rows = 0
     faults: list[Fault] = []
     for day in days:
-        table = lake.read_table(expected.dataset, [day])
-        if table is not None:
-            rows += table.num_rows
-            faults += _faults(day, table, asset, expected)
+        checked = _CheckedDay(asset, day, expected)
+        for table in lake.scan(expected.dataset, [day]):
+            checked.add(table)
+        rows += checked.rows
+        faults += checked.faults()
     return rows, faults
 
 
@@ -161,23 +163,58 @@ def days_that_do_not_add_up(sql: SqlClient, utc_days: Sequence[str]) -> list[dic
     return [row for row in rows if row["step_count"] != row["clean_steps"]]
 
 
-def _faults(day: str, table: pa.Table, asset: str, expected: _Expected) -> Iterator[Fault]:
-    if not table.schema.equals(expected.schema):
-        yield Fault(day, f"columns are {table.schema.names}, not {expected.schema.names}", 1, ())
-        return
-    for what, wrong in chain(
-        _of_keys(table, expected, day_bounds_us(day)), _of_ranges(table, expected), _of_nulls(table, asset)
-    ):
+class _Found:
+    """Rows something is wrong with: how many, and the first of them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.rows: list[Mapping[str, Any]] = []
+
+    def add(self, table: pa.Table, wrong: Any) -> None:
+        """Take the rows of a table that are wrong."""
         found = table.filter(wrong)
-        if found.num_rows:
-            yield Fault(day, what, found.num_rows, tuple(found.slice(0, MAX_ROWS).to_pylist()))
+        self.count += found.num_rows
+        self.rows += found.slice(0, MAX_ROWS - len(self.rows)).to_pylist()
 
 
-def _of_keys(table: pa.Table, expected: _Expected, day_us: tuple[int, int]) -> Iterator[tuple[str, Any]]:
-    yield "the key occurs more than once", occurs_before(table, expected.keys)
-    starts = table.column("window_start").cast(pa.int64())
-    early, late = pc.less(starts, day_us[0] - expected.early_us), pc.greater_equal(starts, day_us[1])
-    yield "the row is of another day", pc.or_(early, late)
+class _CheckedDay:
+    """What is wrong with a day's rows, taken a row group at a time: they are sorted, so equal keys lie together."""
+
+    def __init__(self, asset: str, day: str, expected: _Expected) -> None:
+        self._asset, self._day, self._expected = asset, day, expected
+        self.rows = 0
+        self._wrong: defaultdict[str, _Found] = defaultdict(_Found)
+        self._missing: defaultdict[str, _Found] = defaultdict(_Found)
+        self._last: pa.Table | None = None
+
+    def add(self, table: pa.Table) -> None:
+        """Take the next rows."""
+        self.rows += table.num_rows
+        if not table.schema.equals(self._expected.schema):
+            self._wrong[f"columns are {table.schema.names}, not {self._expected.schema.names}"].count += 1
+            return
+        for what, wrong in chain(self._of_keys(table), _of_ranges(table, self._expected)):
+            self._wrong[what].add(table, wrong)
+        for name in table.column_names:
+            self._missing[name].add(table, is_missing(table.column(name)))
+
+    def faults(self) -> Iterator[Fault]:
+        """Yield what is wrong with all rows taken."""
+        said = {name: too_many(self._asset, name, found.count, self.rows) for name, found in self._missing.items()}
+        missing = ((words, self._missing[name]) for name, words in said.items() if words is not None)
+        for what, found in chain(self._wrong.items(), missing):
+            if found.count:
+                yield Fault(self._day, what, found.count, tuple(found.rows))
+
+    def _of_keys(self, table: pa.Table) -> Iterator[tuple[str, Any]]:
+        known = self._last
+        before = 0 if known is None else known.num_rows
+        joined = table if known is None else pa.concat_tables([known, table])
+        yield "the key occurs more than once", occurs_before(joined, self._expected.keys).slice(before)
+        self._last = table.slice(max(0, table.num_rows - 1))
+        starts, (first_us, end_us) = table.column("window_start").cast(pa.int64()), day_bounds_us(self._day)
+        early, late = pc.less(starts, first_us - self._expected.early_us), pc.greater_equal(starts, end_us)
+        yield "the row is of another day", pc.or_(early, late)
 
 
 def _of_ranges(table: pa.Table, expected: _Expected) -> Iterator[tuple[str, Any]]:
@@ -185,11 +222,3 @@ def _of_ranges(table: pa.Table, expected: _Expected) -> Iterator[tuple[str, Any]
         low, high = expected.ranges[name]
         outside = pc.or_(pc.less(table.column(name), low), pc.greater(table.column(name), high))
         yield f"{name} is outside {low:g} to {high:g}", pc.fill_null(outside, False)
-
-
-def _of_nulls(table: pa.Table, asset: str) -> Iterator[tuple[str, Any]]:
-    for name in table.column_names:
-        missing = is_missing(table.column(name))
-        said = too_many(asset, name, pc.sum(missing).as_py() or 0, table.num_rows)
-        if said is not None:
-            yield said, missing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -16,11 +16,13 @@ from wearables_platform.batch.derived_tables import (
     SPIKES,
     WINDOWS,
     DerivedTable,
+    groups_of_devices,
     keyed_from_lake,
     keyed_from_sql,
     stored_rows,
     streamed_rows,
 )
+from wearables_platform.batch.device_groups import DayRows
 from wearables_platform.batch.repair import DayEvidence, day_keys
 from wearables_platform.clients.sql import Connection, Json, SqlClient, load_queries
 from wearables_platform.domain.time_policy import from_us
@@ -28,6 +30,7 @@ from wearables_platform.domain.time_policy import from_us
 _queries: Any = load_queries(Path(__file__).parents[1] / "sql" / "repair")
 
 
+EXAMPLES = 20  # names of unexplained rows that are kept per table
 NOTHING_COMPARED = ParityCounts(0, 0, 0, 0, 0, 0, 0, ())
 
 
@@ -58,7 +61,7 @@ class DayParity:
 
 
 def day_parity(
-    sql: SqlClient, day: str, day_us: tuple[int, int], windows: pa.Table, spikes: pa.Table, evidence: DayEvidence
+    sql: SqlClient, day: str, day_us: tuple[int, int], windows: DayRows, spikes: DayRows, evidence: DayEvidence
 ) -> DayParity:
     """Compare a day; run it after the repair, as often as wanted: the stream's rows are kept as history."""
     with sql.transaction() as connection:
@@ -88,19 +91,51 @@ def _detail(parity: DayParity) -> Mapping[str, Any]:
 
 
 def table_parity(
-    connection: Connection, table: DerivedTable, batch: pa.Table, day_us: tuple[int, int], evidence: DayEvidence
+    connection: Connection,
+    table: DerivedTable,
+    batch: DayRows,
+    day_us: tuple[int, int],
+    evidence: DayEvidence,
+    *,
+    rows_at_once: int | None = None,
 ) -> tuple[ParityCounts, list[str]]:
-    """Compare one table's rows of a day; returns the figures and the names of unexplained rows."""
-    now, said = stored_rows(connection, table, day_us), streamed_rows(connection, table, day_us)
-    names = [[row[0] for row in now], [row[0] for row in said], batch.column("device_id").to_pylist()]
-    keys = day_keys(day_us, evidence, *names)
-    computed = keyed_from_lake(table, batch, keys)
+    """Compare one table's rows of a day, some devices at a time; returns the figures and names of unexplained rows."""
+    parts: list[ParityCounts] = []
+    names: list[str] = []
+    groups = groups_of_devices(connection, table, batch, day_us, rows_at_once)
+    keys = day_keys(day_us, evidence, *groups)
+    for device_ids in groups:
+        parts.append(_parity_of_devices(connection, table, batch.of(device_ids), day_us, keys, device_ids, evidence))
+        names += [f"{table.name}: {name}" for name in _names(keys, parts[-1])]
+    counts = sum_of_counts(parts, EXAMPLES)
+    return counts, names[:EXAMPLES]
+
+
+def _parity_of_devices(
+    connection: Connection,
+    table: DerivedTable,
+    rows: pa.Table,
+    day_us: tuple[int, int],
+    keys: DayKeys,
+    device_ids: Sequence[str],
+    evidence: DayEvidence,
+) -> ParityCounts:
+    now = stored_rows(connection, table, day_us, device_ids)
+    said = streamed_rows(connection, table, day_us, device_ids)
+    computed = keyed_from_lake(table, rows, keys)
     stored, streamed = keyed_from_sql(table, now, keys), keyed_from_sql(table, said, keys)
     known = evidence.about(keys, (computed, stored, streamed))
     if not evidence.stream_read:  # no stream has read this log: nothing it did not say is its fault
         known = replace(known, awaited=np.union1d(computed.keys, stored.keys))
-    counts = count_parity(computed, streamed, stored, tuple(table.values), known)
-    return counts, [f"{table.name}: {name}" for name in _names(keys, counts)]
+    return count_parity(computed, streamed, stored, tuple(table.values), known)
+
+
+def sum_of_counts(parts: Iterable[ParityCounts], examples: int) -> ParityCounts:
+    """Add up figures; keep so many examples."""
+    names = ("clean", "clean_equal", "dirty", "dirty_equal_after", "unexplained", "provisional", "awaited")
+    every = list(parts)
+    kept = tuple(key for part in every for key in part.examples)[:examples]
+    return ParityCounts(**{name: sum(getattr(part, name) for part in every) for name in names}, examples=kept)
 
 
 def _names(keys: DayKeys, counts: ParityCounts) -> list[str]:

@@ -13,15 +13,17 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from wearables_platform.batch.comparison import DayKeys, Evidence, KeyedRows, RepairPlan, plan_repair
+from wearables_platform.batch.day_messages import DayMessages, DeviceEnd
 from wearables_platform.batch.derived_tables import (
     SPIKES,
     WINDOWS,
     DerivedTable,
+    groups_of_devices,
     keyed_from_lake,
     keyed_from_sql,
     stored_rows,
 )
-from wearables_platform.batch.windows import DeviceEnd
+from wearables_platform.batch.device_groups import DayRows
 from wearables_platform.clients.sql import BulkTable, Connection, SqlClient, load_queries, nullable, upsert
 from wearables_platform.domain.channels import ACCELERATION
 from wearables_platform.domain.severity import spike_severity
@@ -54,7 +56,8 @@ _SUPERSEDED = BulkTable(
 Score = Callable[[WindowRows], tuple[npt.NDArray[np.float64], Sequence[str | None]]]
 
 
-OwnValues = Callable[[DayKeys, KeyedRows], Iterator[tuple[Any, ...]]]
+# Computes, from the lake's rows of some devices, the values of the chosen ones that nobody compares.
+OwnValues = Callable[[pa.Table, DayKeys, KeyedRows], Iterator[tuple[Any, ...]]]
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,12 @@ class Repaired:
     rows: int
     reasons: Mapping[str, int]
 
+    def plus(self, other: Repaired) -> Repaired:
+        """Return what both changed."""
+        names = self.reasons.keys() | other.reasons.keys()
+        reasons = {name: self.reasons.get(name, 0) + other.reasons.get(name, 0) for name in sorted(names)}
+        return Repaired(self.rows + other.rows, reasons)
+
 
 def gather_evidence(
     connection: Connection,
@@ -172,7 +181,7 @@ def gather_evidence(
 
 def repair_windows(
     sql: SqlClient,
-    batch: pa.Table,
+    batch: DayRows,
     day_us: tuple[int, int],
     evidence: DayEvidence,
     load: Load,
@@ -180,8 +189,8 @@ def repair_windows(
 ) -> Repaired:
     """Bring the stored window rows of a day in line with `batch`; a second call changes nothing."""
 
-    def with_score(keys: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
-        scores, versions = score(_as_window_rows(batch, keys, chosen))
+    def with_score(rows: pa.Table, keys: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
+        scores, versions = score(_as_window_rows(rows, keys, chosen))
         return zip(nullable(scores), versions, strict=True)
 
     columns = {"anomaly_score": "float8", "model_version": "text"}
@@ -189,11 +198,11 @@ def repair_windows(
 
 
 def repair_spikes(
-    sql: SqlClient, batch: pa.Table, day_us: tuple[int, int], evidence: DayEvidence, load: Load
+    sql: SqlClient, batch: DayRows, day_us: tuple[int, int], evidence: DayEvidence, load: Load
 ) -> Repaired:
     """Bring the stored spike events of a day in line with `batch`; a second call changes nothing."""
 
-    def with_severity(keys: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
+    def with_severity(_: pa.Table, keys: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
         peaks_g = chosen.columns["peak_g"].tolist()
         severities = [spike_severity(peak_g) for peak_g in peaks_g]
         return zip(*started_and_ended(keys, chosen), severities, peaks_g, ["[g]"] * len(peaks_g), strict=True)
@@ -212,15 +221,16 @@ def started_and_ended(keys: DayKeys, chosen: KeyedRows) -> tuple[list[datetime],
     return [from_us(us) for us in started_us.tolist()], [from_us(us) for us in ended_us.tolist()]
 
 
-def resolve_dirty(sql: SqlClient, day_us: tuple[int, int], message_ids: frozenset[str]) -> int:
-    """Mark the day's dirty windows as dealt with whose message is among those just computed from."""
+def resolve_dirty(sql: SqlClient, day_us: tuple[int, int], messages: DayMessages) -> int:
+    """Mark the day's dirty windows as dealt with whose message is among those the day was computed from."""
     with sql.transaction() as connection:
-        waiting = [
+        waiting = {
             message_id
             for *_, message_id, resolved in _queries.find_dirty_windows(connection, **_day(day_us))
             if resolved is None
-        ]
-        held = sorted(message_ids.intersection(waiting))
+        }
+    held = messages.holding(waiting)
+    with sql.transaction() as connection:
         resolved_now: int = _queries.resolve_dirty_windows(connection, **_day(day_us), message_ids=held)
     return resolved_now
 
@@ -233,26 +243,37 @@ def day_keys(day_us: tuple[int, int], evidence: DayEvidence, *devices: Sequence[
 def repair(
     sql: SqlClient,
     table: DerivedTable,
-    batch: pa.Table,
+    batch: DayRows,
     day_us: tuple[int, int],
     evidence: DayEvidence,
     load: Load,
     own_columns: Mapping[str, str],
     own_values: OwnValues,
+    *,
+    rows_at_once: int | None = None,
 ) -> Repaired:
     """Bring the stored rows of a day in line with `batch`; a second call changes nothing.
 
-    `own_values` gives, for chosen rows, the columns that follow from the others and that nobody compares.
+    `own_values` gives, for chosen rows, the columns that follow from the others and that nobody compares. Devices are
+    repaired some at a time, in a transaction each: a repair cut short is finished by the next.
     """
     with sql.transaction() as connection:
-        raw = stored_rows(connection, table, day_us)
-        keys = day_keys(day_us, evidence, batch.column("device_id").to_pylist(), [row[0] for row in raw])
-        computed, stored = keyed_from_lake(table, batch, keys), keyed_from_sql(table, raw, keys)
-        plan = plan_repair(computed, stored, tuple(table.values), evidence.about(keys, (computed, stored)))
-        if len(plan):
-            _supersede(connection, table, keys, stored, plan, load)
-            _put(connection, table, keys, computed, stored, plan, own_columns, own_values)
-    return Repaired(len(plan), _reasons(plan))
+        groups = groups_of_devices(connection, table, batch, day_us, rows_at_once)
+    keys = day_keys(day_us, evidence, *groups)
+    repaired = Repaired(0, {})
+    for device_ids in groups:
+        rows = batch.of(device_ids)
+        with sql.transaction() as connection:
+            raw = stored_rows(connection, table, day_us, device_ids)
+            computed, stored = keyed_from_lake(table, rows, keys), keyed_from_sql(table, raw, keys)
+            plan = plan_repair(computed, stored, tuple(table.values), evidence.about(keys, (computed, stored)))
+            if len(plan):
+                _supersede(connection, table, keys, stored, plan, load)
+                chosen = computed.at(np.sort(np.fromiter(plan.put, np.int64, len(plan.put))))
+                own = own_values(rows, keys, chosen)
+                _put(connection, table, keys, chosen, stored, own_columns, own)
+        repaired = repaired.plus(Repaired(len(plan), _reasons(plan)))
+    return repaired
 
 
 def _supersede(
@@ -305,13 +326,11 @@ def _put(
     connection: Connection,
     table: DerivedTable,
     keys: DayKeys,
-    computed: KeyedRows,
+    chosen: KeyedRows,
     stored: KeyedRows,
-    plan: RepairPlan,
     own_columns: Mapping[str, str],
-    own_values: OwnValues,
+    own_values: Iterator[tuple[Any, ...]],
 ) -> None:
-    chosen = computed.at(np.sort(np.fromiter(plan.put, np.int64, len(plan.put))))
     if not len(chosen):
         return
     held = dict(zip(stored.keys.tolist(), stored.columns["revision"].tolist(), strict=True))
@@ -338,7 +357,7 @@ def _put(
             keys.instants_us(chosen.keys).tolist(),
             chosen.keys.tolist(),
             values,
-            own_values(keys, chosen),
+            own_values,
             strict=True,
         )
     )

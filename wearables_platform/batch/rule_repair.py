@@ -6,7 +6,7 @@ wear for an hour. A minute that was judged before everything of it had come can 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,11 +14,12 @@ from typing import Any, Final
 import pyarrow as pa
 
 from wearables_platform.batch.comparison import DayKeys, KeyedRows, ParityCounts
+from wearables_platform.batch.day_messages import DeviceEnd
 from wearables_platform.batch.derived_tables import DerivedTable
-from wearables_platform.batch.parity import table_parity
+from wearables_platform.batch.device_groups import DayRows
+from wearables_platform.batch.parity import sum_of_counts, table_parity
 from wearables_platform.batch.repair import STREAM, DayEvidence, Load, OwnValues, Repaired, repair, started_and_ended
 from wearables_platform.batch.rules import CROSSING_US
-from wearables_platform.batch.windows import DeviceEnd
 from wearables_platform.clients.sql import Connection, SqlClient, load_queries
 from wearables_platform.domain.channels import ACCELERATION, VITALS
 from wearables_platform.domain.severity import rule_severity
@@ -77,11 +78,11 @@ class RuleTable:
         return {}, _no_values
 
 
-def _no_values(_: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
+def _no_values(_rows: pa.Table, _keys: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
     return iter([()] * len(chosen))
 
 
-def _wear_values(_: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
+def _wear_values(_rows: pa.Table, _keys: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
     pairs = zip(chosen.columns["still_axes"].tolist(), chosen.columns["sd_mg"].tolist(), strict=True)
     return ((_wear_state(still, sd_mg).name.lower(),) for still, sd_mg in pairs)
 
@@ -93,7 +94,7 @@ def _wear_state(still_axes: int, sd_mg: float) -> WearState:
 
 
 def _event_values(kind: RuleKind) -> OwnValues:
-    def values(keys: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
+    def values(_: pa.Table, keys: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
         severities = [rule_severity(kind.name, value) for value in chosen.columns["extreme_value"].tolist()]
         return zip(severities, *started_and_ended(keys, chosen), [kind.unit] * len(chosen), strict=True)
 
@@ -190,7 +191,7 @@ def gather_rule_evidence(
 
 
 def repair_rules(
-    sql: SqlClient, tables: Mapping[str, pa.Table], day_us: tuple[int, int], evidence: RuleEvidence, load: Load
+    sql: SqlClient, tables: Mapping[str, DayRows], day_us: tuple[int, int], evidence: RuleEvidence, load: Load
 ) -> dict[str, Repaired]:
     """Bring all stored findings of a day in line with batch's; returns what changed, by dataset."""
     done: dict[str, Repaired] = {}
@@ -199,7 +200,7 @@ def repair_rules(
         # A finished day's last spans, which nothing came after, are written here: the stream waits for what comes next.
         known = replace(known, ends={}, also=None) if known.over and _all_settled(known) else known
         found = repair(sql, one.table, tables[one.dataset], _days_of(one, day_us), known, load, *one.own())
-        done[one.dataset] = _added(done.get(one.dataset, Repaired(0, {})), found)
+        done[one.dataset] = done.get(one.dataset, Repaired(0, {})).plus(found)
     return done
 
 
@@ -235,7 +236,7 @@ def _all_settled(known: DayEvidence) -> bool:
 
 
 def rule_parity(
-    connection: Connection, tables: Mapping[str, pa.Table], day_us: tuple[int, int], evidence: RuleEvidence
+    connection: Connection, tables: Mapping[str, DayRows], day_us: tuple[int, int], evidence: RuleEvidence
 ) -> tuple[ParityCounts, list[str]]:
     """Compare what the stream found in a day with what batch finds."""
     found = [
@@ -243,20 +244,8 @@ def rule_parity(
         for one in RULE_TABLES
     ]
     names = [f"{name} ({one.table.only})" for one, (_, wrong) in zip(RULE_TABLES, found, strict=True) for name in wrong]
-    return _summed(counts for counts, _ in found), names
+    return sum_of_counts((counts for counts, _ in found), 0), names
 
 
 def _days_of(one: RuleTable, day_us: tuple[int, int]) -> tuple[int, int]:
     return day_us[0] - one.shift_us, day_us[1] - one.shift_us
-
-
-def _added(left: Repaired, right: Repaired) -> Repaired:
-    names = left.reasons.keys() | right.reasons.keys()
-    reasons = {name: left.reasons.get(name, 0) + right.reasons.get(name, 0) for name in sorted(names)}
-    return Repaired(left.rows + right.rows, reasons)
-
-
-def _summed(parts: Iterable[ParityCounts]) -> ParityCounts:
-    names = ("clean", "clean_equal", "dirty", "dirty_equal_after", "unexplained", "provisional", "awaited")
-    every = list(parts)
-    return ParityCounts(**{name: sum(getattr(part, name) for part in every) for name in names}, examples=())

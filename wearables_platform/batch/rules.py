@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wearables_platform.batch.windows import DeviceEnd, day_bounds_us, device_ends, features_of
-from wearables_platform.clients.lake import Edition, Lake, Manifest
+from wearables_platform.batch.day_messages import DayMessages
+from wearables_platform.batch.device_groups import DayRows, device_groups
+from wearables_platform.batch.sorted_partitions import sorted_partitions
+from wearables_platform.batch.windows import features_of
+from wearables_platform.clients.lake import Lake, Manifest
 from wearables_platform.domain.channels import ACCELERATION, VITALS
-from wearables_platform.partitions import neighbours
+from wearables_platform.partitions import day_bounds_us, neighbours
 from wearables_platform.signals.device_rules import REACH_BEFORE_US, Findings, final_findings
 from wearables_platform.signals.minutes import Readings
 from wearables_platform.signals.rolling import LONG_S, SHORT_S
@@ -23,7 +28,6 @@ from wearables_platform.signals.wear import QUARTER_US
 from wearables_platform.signals.windows import FEATURE_VERSION, WindowRows
 from wearables_platform.wire.feature_schema import WINDOW_SCHEMA, WINDOWS_DATASET, window_rows
 from wearables_platform.wire.heart_rates import heart_rates
-from wearables_platform.wire.raw_messages import raw_dataset
 from wearables_platform.wire.rule_schema import (
     ROLLING_DATASET,
     RULES_DATASET,
@@ -33,49 +37,100 @@ from wearables_platform.wire.rule_schema import (
     wear_table,
 )
 
-RULE_DATASETS = (RULES_DATASET, WEAR_DATASET, ROLLING_DATASET)
+# Sorting is stable and a device's events come in one table: kinds of one instant stay in the order of their numbers.
+RULE_ORDER: Final = {
+    RULES_DATASET: ("device_id", "started_at"),
+    WEAR_DATASET: ("device_id", "window_start"),
+    ROLLING_DATASET: ("device_id", "window_start", "span_s"),
+}
+RULE_DATASETS: Final = tuple(RULE_ORDER)
 
 CROSSING_US = (LONG_S - SHORT_S) * 1_000_000
 """A 60 s row belongs to the day in which its last 10 s begin: so a day's rows never look into the next one."""
 
+# Window rows and messages of the devices that are judged together; each weighs less than 1 kB in memory.
+ROWS_JUDGED_AT_ONCE: Final = 200_000
+_HOURS_PER_DAY: Final = 24
 _MESSAGE_COLUMNS = ["device_id", "end_time_us", "append_time_us", "partition", "offset"]
 
 
 @dataclass(frozen=True)
-class DayRules:
-    """What was found in one day, and how far each topic's messages of each device reach."""
+class BuiltRules:
+    """What was written of a day, by dataset, and the messages of both topics it was found in."""
 
-    tables: Mapping[str, pa.Table]
-    motion_ends: Mapping[str, DeviceEnd]
-    heart_ends: Mapping[str, DeviceEnd]
-
-
-def day_rules(lake: Lake, day: str) -> DayRules:
-    """Judge a day by what the lake holds of it and of the hour before it."""
-    first_us, end_us = day_bounds_us(day)
-    rows = _rows(lake, day, first_us)
-    vitals = _read(lake, raw_dataset(VITALS), day, [*_MESSAGE_COLUMNS, "heart_rate"])
-    messages = _read(lake, raw_dataset(ACCELERATION), day, _MESSAGE_COLUMNS)
-    names = sorted({*_names(rows), *_names(vitals), *_names(messages)})
-    number = {name: i for i, name in enumerate(names)}
-    readings = _within(_readings(vitals, number), first_us, end_us)
-    found = final_findings(_window_rows(rows, number), readings, len(names))
-    silences = _silences(messages, number)
-    return DayRules(_tables(found, silences, names, (first_us, end_us)), device_ends(messages), device_ends(vitals))
+    manifests: Mapping[str, Manifest]
+    motion: DayMessages
+    heart: DayMessages
 
 
-def publish_rules(lake: Lake, editions: Mapping[str, Edition], found: DayRules) -> dict[str, Manifest]:
-    """Write a day's findings to the lake; `editions` were taken before reading."""
-    span = {RULES_DATASET: ("started_at", "started_at")}
-    return {
-        dataset: lake.publish(
-            editions[dataset],
-            [table],
-            time_columns=span.get(dataset, ("window_start", "window_start")),
-            versions={"features": FEATURE_VERSION},
-        )
-        for dataset, table in found.tables.items()
-    }
+def build_rules(lake: Lake, day: str, *, rows_at_once: int | None = None) -> BuiltRules:
+    """Judge a day by what the lake holds of it and of the hour before it, and write the findings to the lake.
+
+    Safe to run twice and at once, as `build_features`: devices are judged some at a time, each by its own rows alone.
+
+    Raises
+    ------
+    LakeConflict
+        Somebody else wrote the day since this began.
+    """
+    with sorted_partitions(lake, day, RULE_ORDER, {"features": FEATURE_VERSION}) as made:
+        sources = _Sources(lake, day)
+        for device_ids in device_groups(sources.weights, rows_at_once or ROWS_JUDGED_AT_ONCE):
+            for dataset, table in _judged(sources, device_ids).items():
+                made.add(dataset, table)
+        return BuiltRules(made.publish(), sources.motion, sources.heart)
+
+
+class _Sources:
+    """What a day is judged by, as the lake held it when this was made."""
+
+    def __init__(self, lake: Lake, day: str) -> None:
+        self.day_us = day_bounds_us(day)
+        self.motion, self.heart = DayMessages(lake, ACCELERATION, day), DayMessages(lake, VITALS, day)
+        self._rows = DayRows(lake, lake.manifest(WINDOWS_DATASET, day), WINDOW_SCHEMA)
+        before = neighbours([day])[0]
+        self._before = DayRows(lake, lake.manifest(WINDOWS_DATASET, before), WINDOW_SCHEMA)
+        unbuilt = DayMessages(lake, ACCELERATION, before) if self._before.manifest is None else None
+        self._unbuilt = unbuilt if unbuilt is not None and unbuilt.manifest is not None else None
+
+    @cached_property
+    def weights(self) -> dict[str, int]:
+        """Return about how much each device has to be judged by, in rows."""
+        weights = dict.fromkeys(sorted(self._before.counts), 0)
+        for counts in (self._rows.counts, self.motion.messages, self.heart.messages):
+            for device_id, count in counts.items():
+                weights[device_id] = weights.get(device_id, 0) + count
+        for device_id, samples in self._unbuilt.samples_sent.items() if self._unbuilt is not None else ():
+            weights[device_id] = weights.get(device_id, 0) + samples // _HOURS_PER_DAY
+        return weights
+
+    def rows(self, device_ids: Sequence[str]) -> pa.Table:
+        """Return the window rows of the day and of the hour before it, sorted by (device_id, window_start)."""
+        since_us = self.day_us[0] - REACH_BEFORE_US
+        table = pa.concat_tables([self._rows_before(device_ids, since_us), self._rows.of(device_ids)])
+        started = pc.greater_equal(table.column("window_start").cast(pa.int64()), since_us)
+        return table.filter(started).sort_by([("device_id", "ascending"), ("window_start", "ascending")])
+
+    def _rows_before(self, device_ids: Sequence[str], since_us: int) -> pa.Table:
+        span_us = (since_us, self.day_us[0])
+        if self._unbuilt is None:
+            return self._before.of(device_ids, span_us)
+        return features_of(self._unbuilt, device_ids, self._unbuilt.clocks(device_ids), span_us)[0]
+
+
+def _judged(sources: _Sources, device_ids: Sequence[str]) -> dict[str, pa.Table]:
+    number = {name: i for i, name in enumerate(device_ids)}
+    vitals = _joined(sources.heart, [*_MESSAGE_COLUMNS, "heart_rate"], device_ids)
+    messages = _joined(sources.motion, _MESSAGE_COLUMNS, device_ids)
+    readings = _within(_readings(vitals, number), *sources.day_us)
+    found = final_findings(_window_rows(sources.rows(device_ids), number), readings, len(device_ids))
+    silences = _silences(messages, number, sources.motion.last_append_us)
+    return _tables(found, silences, list(device_ids), sources.day_us)
+
+
+def _joined(messages: DayMessages, columns: Sequence[str], device_ids: Sequence[str]) -> pa.Table:
+    tables = list(messages.read(columns, device_ids))
+    return pa.concat_tables(tables) if tables else pa.table({name: [] for name in columns})
 
 
 def _tables(found: Findings, silences: Events, names: list[str], day_us: tuple[int, int]) -> dict[str, pa.Table]:
@@ -94,33 +149,6 @@ def _tables(found: Findings, silences: Events, names: list[str], day_us: tuple[i
 
 def _inside(start_us: npt.NDArray[np.int64], first_us: int, end_us: int) -> npt.NDArray[np.bool_]:
     return (start_us >= first_us) & (start_us < end_us)
-
-
-def _rows(lake: Lake, day: str, first_us: int) -> pa.Table:
-    """Return the window rows of a day and of the hour before it, sorted by (device_id, window_start)."""
-    before = neighbours([day])[0]
-    parts = [_previous(lake, before), lake.read_table(WINDOWS_DATASET, [day])]
-    table = pa.concat_tables([part for part in parts if part is not None] or [WINDOW_SCHEMA.empty_table()])
-    started = pc.greater_equal(table.column("window_start").cast(pa.int64()), first_us - REACH_BEFORE_US)
-    return table.filter(started).sort_by([("device_id", "ascending"), ("window_start", "ascending")])
-
-
-def _previous(lake: Lake, day: str) -> pa.Table | None:
-    table = lake.read_table(WINDOWS_DATASET, [day])
-    if table is not None or lake.manifest(raw_dataset(ACCELERATION), day) is None:
-        return table
-    messages = lake.read_table(raw_dataset(ACCELERATION), neighbours([day]))  # raw, but never computed
-    return None if messages is None else features_of(messages, day).windows
-
-
-def _read(lake: Lake, dataset: str, day: str, columns: list[str]) -> pa.Table:
-    table = lake.read_table(dataset, neighbours([day]), columns=columns)
-    return pa.table({name: [] for name in columns}) if table is None else table
-
-
-def _names(table: pa.Table) -> list[str]:
-    names: list[str] = pc.unique(table.column("device_id")).to_pylist() if table.num_rows else []
-    return names
 
 
 def _window_rows(table: pa.Table, number: Mapping[str, int]) -> WindowRows:
@@ -147,8 +175,8 @@ def _within(readings: Readings, first_us: int, end_us: int) -> Readings:
     return readings.take(_inside(readings.time_us, first_us, end_us))
 
 
-def _silences(messages: pa.Table, number: Mapping[str, int]) -> Events:
-    """Return the silences of all devices: their messages in the order of the log, by when the log took them."""
+def _silences(messages: pa.Table, number: Mapping[str, int], last_append_us: int) -> Events:
+    """Return the silences of some devices: their messages in the order of the log, by when the log took them."""
     silence = Silence()
     silence.grow(len(number))
     if not messages.num_rows:
@@ -156,4 +184,4 @@ def _silences(messages: pa.Table, number: Mapping[str, int]) -> Events:
     messages = messages.sort_by([("partition", "ascending"), ("offset", "ascending")])
     append_us = messages.column("append_time_us").to_numpy()
     ended = silence.step(_numbers(messages, number), messages.column("end_time_us").to_numpy(), append_us)
-    return np.concatenate((ended, silence.finish(int(append_us.max()))))
+    return np.concatenate((ended, silence.finish(last_append_us)))

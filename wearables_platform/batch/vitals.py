@@ -92,13 +92,20 @@ def clean_days(sql: SqlClient, lake: Lake, cleaning: Cleaning, days: Sequence[st
     A reading counts once per device and instant, whichever messages carry it and in whichever order days are cleaned.
     """
     columns = ["message_id", "device_id", "append_time_us", cleaning.quantity]
-    messages = lake.read_table(raw_dataset(VITALS), days, columns=columns)
-    if messages is None:
+    manifests = [lake.manifest(raw_dataset(VITALS), day) for day in days]
+    files = [file for found in manifests if found is not None for file in found.files]
+    if not files:
         return Cleaned(0, 0, 0, 0, {})
+
+    def messages() -> Iterator[pa.Table]:  # a row group at a time, however large the days are; twice the same
+        for file in files:
+            yield from lake.scan_file(file, columns=columns)
+
     with sql.transaction() as connection:
-        _make_room(connection, cleaning, messages)
+        for table in messages():
+            _make_room(connection, cleaning, table)
         cleaning.run("clear_{}", connection, load_id=load_id)
-        rows = staged_rows(cleaning, messages, load_id)
+        rows = (row for table in messages() for row in staged_rows(cleaning, table, load_id))
         readings = copy_rows(connection, f"staging.{cleaning.quantity}", cleaning.staged_columns, rows)
         # Nobody else vacuums or analyzes in time: without it the planner takes a full load for an empty table.
         connection.execute(f"ANALYZE staging.{cleaning.quantity}")

@@ -142,7 +142,7 @@ def _level(
     wanted = (span[0] - width_us, span[1])  # a cell is known by its begin
     for file in zoom.files:
         if file.width_us == width_us and file.touches(wanted):
-            for table in lake.scan_file(file, columns=columns, time_range_us=wanted, device_id=device_id):
+            for table in lake.scan_file(file, columns=columns, time_range_us=wanted, device_ids=[device_id]):
                 yield table.filter(pc.equal(table.column("device_id"), device_id))
 
 
@@ -152,7 +152,7 @@ def _samples(
     for file in raw.files:
         if not (file.may_hold(device_id) and file.touches(span)):
             continue
-        for rows in lake.scan_file(file, columns=SAMPLE_COLUMNS, time_range_us=span, device_id=device_id):
+        for rows in lake.scan_file(file, columns=SAMPLE_COLUMNS, time_range_us=span, device_ids=[device_id]):
             mine = rows.filter(
                 (pc.field("device_id") == device_id)
                 & (pc.field("start_time_us") < span[1])

@@ -153,7 +153,8 @@ class Lake:
             manifest = self.manifest(dataset, partition)
             for file in manifest.files if manifest else ():
                 if file.touches(time_range_us) and (device_id is None or file.may_hold(device_id)):
-                    yield from self.scan_file(file, columns=columns, time_range_us=time_range_us, device_id=device_id)
+                    only = None if device_id is None else [device_id]
+                    yield from self.scan_file(file, columns=columns, time_range_us=time_range_us, device_ids=only)
 
     def scan_file(
         self,
@@ -161,14 +162,21 @@ class Lake:
         *,
         columns: Sequence[str] | None = None,
         time_range_us: TimeRange | None = None,
-        device_id: str | None = None,
+        device_ids: Sequence[str] | None = None,
     ) -> Iterator[pa.Table]:
-        """Yield the row groups of one file of a manifest that may hold what is wanted, reading no others."""
+        """Yield the row groups of one file of a manifest that may hold what is wanted, reading no others.
+
+        `device_ids` are in ascending order.
+        """
         source = Ranges(lambda first, size: self.objects.get_range(file.path, first, size), file.size_bytes)
-        only = {} if device_id is None else {"device_id": device_id}
         schema = schema_of(_dataset_of(file))
         return row_groups(
-            pa.PythonFile(source, "r"), schema, file.path, columns=columns, only=only, time_range_us=time_range_us
+            pa.PythonFile(source, "r"),
+            schema,
+            file.path,
+            columns=columns,
+            device_ids=device_ids,
+            time_range_us=time_range_us,
         )
 
     def read_file(self, file: DataFile, columns: Sequence[str] | None = None) -> pa.Table:

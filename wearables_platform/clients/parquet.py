@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -157,15 +158,15 @@ def row_groups(
     path: str,
     *,
     columns: Sequence[str] | None = None,
-    only: Mapping[str, str | int] | None = None,
+    device_ids: Sequence[str] | None = None,
     time_range_us: TimeRange | None = None,
 ) -> Iterator[pa.Table]:
     """Yield the row groups whose statistics do not rule out a match; their rows are not filtered.
 
     Parameters
     ----------
-    only
-        Wanted values by column, such as a device.
+    device_ids
+        Wanted devices, ascending.
     time_range_us
         Rows whose span touches [first, last) are wanted.
     """
@@ -173,22 +174,22 @@ def row_groups(
         schema.require_readable(file.metadata.metadata, path)
         names = None if columns is None else schema.stored_names(columns, file.schema_arrow.names)
         for number in range(file.num_row_groups):
-            if _may_match(file.metadata.row_group(number), schema, only or {}, time_range_us):
+            if _may_match(file.metadata.row_group(number), schema, device_ids, time_range_us):
                 group = schema.from_stored(file.read_row_group(number, columns=names)).replace_schema_metadata(None)
                 yield group if columns is None else group.select([n for n in columns if n in group.column_names])
 
 
 def _may_match(
-    group: pq.RowGroupMetaData, schema: LakeSchema, only: Mapping[str, str | int], time_range_us: TimeRange | None
+    group: pq.RowGroupMetaData, schema: LakeSchema, device_ids: Sequence[str] | None, time_range_us: TimeRange | None
 ) -> bool:
     bounds = {}
     for number in range(group.num_columns):
         column = group.column(number)
         if column.is_stats_set and column.statistics.has_min_max:
             bounds[column.path_in_schema] = (column.statistics.min, column.statistics.max)
-    for name, value in only.items():
-        low, high = bounds.get(name, (value, value))
-        if not low <= value <= high:
+    if device_ids is not None and "device_id" in bounds:
+        low, high = bounds["device_id"]
+        if bisect_left(device_ids, low) == bisect_right(device_ids, high):
             return False
     first, last = (bounds.get(name) for name in schema.span)
     if time_range_us is None or first is None or last is None:

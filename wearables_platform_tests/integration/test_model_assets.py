@@ -23,7 +23,7 @@ from wearables_platform.models.registry import ModelRegistry
 from wearables_platform.models.releases import ReleaseLog
 from wearables_platform.models.train import ACTIVITY_ANOMALY
 from wearables_platform.resources import KafkaResource, LakeResource, ModelSigningResource, SqlResource
-from wearables_platform.wire.feature_schema import window_rows
+from wearables_platform.wire.feature_schema import WINDOWS_DATASET, window_rows
 from wearables_platform_tests.model_recordings import DAY, publish_recorded_day, recorded_day, recorded_people
 
 pytestmark = [pytest.mark.integration, pytest.mark.sql, pytest.mark.kafka]
@@ -116,7 +116,7 @@ def test_the_training_set_says_who_and_when(recorded: World) -> None:
     assert found["days"] == [DAY]
     assert found["people"] == recorded_people()
     assert set(found["held_out_people"]) < set(recorded_people())
-    assert 0 < found["dagster/row_count"] <= recorded_day().windows.num_rows
+    assert 0 < found["dagster/row_count"] <= recorded_day()[WINDOWS_DATASET].num_rows
     assert found["event_windows"] > 100
     assert found["windows_by_person"].startswith("![windows by person](data:image/png;base64,")
 
@@ -151,7 +151,7 @@ def test_an_erased_person_is_in_no_later_training_set(recorded: World) -> None:
 
 def test_windows_of_another_wearer_count_for_that_wearer(recorded: World) -> None:
     # The watch of subject 3 changes hands while it is worn; its recording is cut there.
-    rows, ids = window_rows(recorded_day().windows)
+    rows, ids = window_rows(recorded_day()[WINDOWS_DATASET])
     starts = sorted(rows.start_us[rows.device == ids.index("subject-3-watch")].tolist())
     recorded.sql.execute(
         "UPDATE registry.assignments SET valid_to = to_timestamp(%(us)s / 1e6) WHERE device_id = 'subject-3-watch'",

@@ -70,7 +70,7 @@ def rules_of_devices(
         manifests = {day: found.manifests[dataset] for day, found in days.items()}
         report_partitions(context, manifests, name)
         newest = max((day for day, manifest in manifests.items() if manifest.rows), default=None)
-        table = opened.read_table(dataset, [newest]) if newest else None
+        table = next(opened.scan(dataset, [newest]), None) if newest else None
         yield dg.MaterializeResult(
             asset_key=name, metadata=lake_metadata(manifests, table, spent) | _repairs(days, dataset)
         )

@@ -75,7 +75,7 @@ def window_features_and_spikes(
         manifests = {day: found.manifests[dataset] for day, found in days.items()}
         report_partitions(context, manifests, name)
         newest = max((day for day, manifest in manifests.items() if manifest.rows), default=None)
-        table = opened.read_table(dataset, [newest]) if newest else None
+        table = next(opened.scan(dataset, [newest]), None) if newest else None
         metadata = lake_metadata(manifests, table, spent) | _repairs(days, name) | {"models_refused": refused}
         if newest and name == "window_features":
             metadata["enmo"] = _enmo(opened, newest)
@@ -95,9 +95,11 @@ def _repairs(days: "dict[str, RecomputedDay]", name: str) -> dict[str, Any]:
 def _enmo(lake: "Lake", day: str) -> dg.MarkdownMetadataValue:
     from wearables_platform.wire.feature_schema import WINDOWS_DATASET
 
-    table = lake.read_table(WINDOWS_DATASET, [day], columns=["device_id", "window_start", "enmo_mg"])
+    first = next(lake.scan(WINDOWS_DATASET, [day], columns=["device_id"]))
+    device_id = first.column("device_id")[0].as_py()
+    columns = ["device_id", "window_start", "enmo_mg"]
+    table = lake.read_table(WINDOWS_DATASET, [day], columns=columns, device_id=device_id)
     assert table is not None, "the day has rows"
-    device_id = table.column("device_id")[0].as_py()
     one = table.filter(_is(table, device_id))
     series = (one.column("window_start").to_pylist(), one.column("enmo_mg").to_numpy())
     return lines({device_id: series}, f"ENMO of {device_id} on {day}", "mg")
