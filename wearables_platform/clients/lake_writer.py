@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -12,10 +13,11 @@ import pyarrow as pa
 
 from wearables_platform.clients.manifest import DataFile, Edition, Manifest, file_name, partition_folder
 from wearables_platform.clients.parquet import ParquetFile, RowGroupCutter, row_weights
-from wearables_platform.errors import TransientError
+from wearables_platform.errors import StoreRefused, TransientError
 from wearables_platform.wire.lake_schemas import schema_of
 
 MANIFESTS = "manifests"
+READ_BYTES = 16_000_000
 
 
 class Objects(Protocol):
@@ -117,7 +119,8 @@ class PartitionWriter:
         self._open = None
         digest, size = file.close()
         key = self._key(digest)
-        if self._edition.manifest is None or key not in {each.path for each in self._edition.manifest.files}:
+        listed = self._edition.manifest is not None and key in {each.path for each in self._edition.manifest.files}
+        if not listed or not holds(self._objects, key, digest, size):
             self._objects.put_file(key, path)
         path.unlink()
         self._files.append(DataFile(key, digest, file.rows, size, file.first_us, file.last_us, **self._about))
@@ -130,6 +133,17 @@ class PartitionWriter:
                     return file.path
         folder = partition_folder(self._edition.dataset, self._edition.partition)
         return f"{folder}/{file_name(self._edition.next_generation, digest)}"
+
+
+def holds(objects: Objects, key: str, digest: str, size: int) -> bool:
+    """Tell whether an object is there and whole: one that was cut short or changed is written again by whoever can."""
+    found = hashlib.sha256()
+    try:
+        for first in range(0, size, READ_BYTES):
+            found.update(objects.get_range(key, first, min(READ_BYTES, size - first)))
+    except (FileNotFoundError, StoreRefused):  # gone, or shorter than the range
+        return False
+    return found.hexdigest() == digest
 
 
 def swap_manifest(objects: Objects, edition: Edition, data: bytes) -> None:

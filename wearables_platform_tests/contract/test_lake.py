@@ -34,6 +34,22 @@ def test_the_same_rows_give_the_same_objects_and_the_same_manifest(lake: Lake) -
     assert hashlib.sha256(lake.get(first.files[0].path)).hexdigest() == first.files[0].sha256
 
 
+@pytest.mark.parametrize("left", [0, 100])
+def test_an_object_that_was_cut_short_is_made_whole_by_writing_the_same_rows(lake: Lake, left: int) -> None:
+    manifest = publish(lake, table(10, 20))
+    whole = lake.get(manifest.files[0].path)
+    lake.put(manifest.files[0].path, whole[:left])
+    assert publish(lake, table(10, 20)) == manifest
+    assert lake.get(manifest.files[0].path) == whole
+
+
+def test_an_object_that_is_gone_is_put_again_by_writing_the_same_rows(lake: Lake) -> None:
+    manifest = publish(lake, table(10, 20))
+    lake.objects.delete(manifest.files[0].path)
+    assert publish(lake, table(10, 20)) == manifest
+    assert lake.read_table(DATASET, ["2026-03-01"]) == table(10, 20)
+
+
 def test_a_replaced_partition_holds_nothing_of_the_old_one(lake: Lake) -> None:
     old = publish(lake, table(10, 20))
     publish(lake, table(30))

@@ -20,8 +20,9 @@ from wearables_platform.signals.windows import compute_all
 from wearables_platform.wire.feature_schema import SPIKES_DATASET, WINDOWS_DATASET, event_table, window_table
 from wearables_platform.wire.raw_messages import raw_dataset, sorted_messages
 from wearables_platform.wire.samples import samples_from_messages
-from wearables_platform_tests.days_rig import DAY_US, SECOND_US, lake_of_days, motion, objects_of, three_days
-from wearables_platform_tests.lake_rig import DAY
+from wearables_platform_tests.day_memory import built_in_child
+from wearables_platform_tests.days_rig import SECOND_US, lake_of_days, motion, objects_of, three_days
+from wearables_platform_tests.lake_rig import DAY, DAY_US
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def whole_day(lake: Lake) -> tuple[pa.Table, pa.Table]:
     sampled = samples_from_messages(sorted_messages([found]).to_batches()[0])
     rows, events = compute_all(sampled.samples)
     tables = window_table(rows, sampled.device_ids), event_table(events, sampled.device_ids)
-    return tuple(map(of_the_day, tables, ("window_start", "started_at")))  # type: ignore[return-value]
+    return of_the_day(tables[0], "window_start"), of_the_day(tables[1], "started_at")
 
 
 def of_the_day(table: pa.Table, column: str) -> pa.Table:
@@ -127,3 +128,10 @@ def test_of_the_days_around_only_the_row_groups_at_midnight_give_samples(
     )
     assert 0 < sum(group.num_rows for group in groups) < 40
     assert sum(group.num_rows for group in messages.read(["device_id", "start_time_us"], ["watch-1"])) == 1_100
+
+
+def test_a_day_four_times_as_large_is_computed_in_no_more_memory(tmp_path: Path) -> None:
+    # 192 kB of samples a second, 12 MB and 46 MB, reduced as they are read; half a minute is computed at once.
+    small, large = (built_in_child(tmp_path / str(seconds), 1, seconds, rate_hz=16_000.0) for seconds in (60, 240))
+    assert (small.windows, large.windows) == (60, 240)
+    assert large.peak_kb < 1.2 * small.peak_kb
