@@ -39,7 +39,7 @@ def raw_asset(channel: Channel, description: str) -> dg.AssetsDefinition:
             manifests = export_days(archive, opened, channel, context.partition_keys, committed=committed)
         report_partitions(context, manifests, f"raw_{channel.name}")
         newest = max((day for day, manifest in manifests.items() if manifest.rows), default=None)
-        sample = opened.read_table(raw_dataset(channel), [newest]) if newest else None
+        sample = next(opened.scan(raw_dataset(channel), [newest]), None) if newest else None
         return dg.MaterializeResult(metadata=lake_metadata(manifests, sample, spent))
 
     return raw
