@@ -1,4 +1,4 @@
-"""What happens to days, told by Dagster's own record: a broken day, and a run that dies before it tells."""
+"""What happens to days, told by Dagster's own record: a month twice, a broken day, a run that dies before it tells."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from wearables_platform.batch import messages
-from wearables_platform.domain.channels import ACCELERATION
-from wearables_platform_tests.batch_world import DAY, BatchWorld, Log, own_database
-from wearables_platform_tests.integration.test_build_days import lake_objects, walk
+from wearables_platform.batch import derived_tables, device_groups, messages
+from wearables_platform.domain.channels import ACCELERATION, VITALS
+from wearables_platform_tests.batch_world import DAY, MIDNIGHT_US, BatchWorld, Log, own_database
+from wearables_platform_tests.integration.test_build_days import lake_objects, move, parity_run, vitals_message, walk
 
 pytestmark = [pytest.mark.integration, pytest.mark.sql, pytest.mark.mongo]
 
+DAY_US = 86_400_000_000
 CHAIN = ("raw_acceleration", "window_features", "spike_events", "parity")
+MONTH = ("raw_acceleration", "raw_vitals", "window_features", "spike_events", "rule_events", "wear", "rolling_features")
+DERIVED = ("window_features", "window_features_history", "anomalies", "wear", "rolling_features", "heart_rate", "steps")
 
 
 @pytest.fixture
@@ -27,6 +30,14 @@ def world(tmp_path: Path, mongo_url: str, own_sql_url: str) -> Iterator[BatchWor
         world = BatchWorld(own_database(mongo_url), own_sql_url, (tmp_path / "lake").as_uri(), instance)
         yield world
         world.close()
+
+
+def rows_of_every_table(world: BatchWorld) -> dict[str, list[str]]:
+    """Every row of the derived tables as text, by table."""
+    return {
+        name: sorted(str(row) for row in world.sql.rows(f"SELECT t.*, t.xmin::text FROM telemetry.{name} t"))
+        for name in DERIVED
+    }
 
 
 def materialized(world: BatchWorld, asset: str) -> list[str]:
@@ -47,6 +58,53 @@ def checked(world: BatchWorld, asset: str, check: str) -> list[tuple[str, bool]]
     ]
     found = [(entry.run_id, entry.dagster_event.asset_check_evaluation_data) for entry in entries]
     return [(run, e.passed) for run, e in found if (e.asset_key.to_user_string(), e.check_name) == (asset, check)]
+
+
+def test_a_month_built_twice_in_one_run_each_has_equal_bytes_and_no_row_changes(world: BatchWorld) -> None:
+    motion, vitals = Log(ACCELERATION), Log(VITALS)
+    for number, before in enumerate((20, 3, 2)):  # two days apart, and two whose movement meets at midnight
+        start_us = MIDNIGHT_US - before * DAY_US + (86_390_000_000 if number == 1 else 0)
+        walk(motion, "watch-1", seconds=20, start_us=start_us, boot=7 + number)
+        vitals.add(
+            start_us + 700_000_000,
+            "watch-1",
+            vitals_message("watch-1", number, heart_rate={start_us + 1_000_000: 60.0 + number}, steps={start_us: 9}),
+        )
+    move(motion, 20, 5_000_000)
+    world.archived(motion)
+    world.archived(vitals)
+    world.streamed(motion)
+    month = {"first": "2026-03-01", "last": "2026-03-31"}
+    assert world.build(*MONTH, "heart_rate", "steps", **month).success
+    objects, rows = lake_objects(world), rows_of_every_table(world)
+    assert sum(name.endswith(".parquet") for name in objects) >= 15
+    assert all(rows[name] for name in DERIVED if name not in ("anomalies",))
+    assert world.build(*MONTH, "heart_rate", "steps", **month).success
+    assert lake_objects(world) == objects
+    assert rows_of_every_table(world) == rows
+    assert len(world.instance.get_runs()) == 2
+
+
+def test_devices_repaired_and_compared_one_at_a_time_come_to_the_same(
+    world: BatchWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Log(ACCELERATION)
+    for device_id in ("watch-1", "watch-2", "watch-3"):
+        walk(log, device_id)
+    move(log, 70, 30_000_000)
+    world.archived(log)
+    world.streamed(log)
+    with monkeypatch.context() as few:
+        for module in (derived_tables, device_groups):
+            few.setattr(module, "ROWS_AT_ONCE", 1)
+        assert world.build(*CHAIN).success
+    rows, found = rows_of_every_table(world), parity_run(world)
+    assert {row["device_id"] for row in world.windows() if row["origin"] == "batch"} >= {"watch-2"}
+    assert found["dirty_rows"] > 0
+    assert world.build(*CHAIN).success
+    assert rows_of_every_table(world) == rows
+    again = parity_run(world)
+    assert again["detail"] == found["detail"]
 
 
 def test_a_broken_day_is_told_by_the_event_log_from_the_fault_to_the_repair(
@@ -104,7 +162,7 @@ with dg.DagsterInstance.local_temp(directory) as instance:
 """
 
 
-@pytest.mark.parametrize("dies_in", ["raw_acceleration"])
+@pytest.mark.parametrize("dies_in", ["raw_acceleration", "window_features"])
 def test_a_run_killed_between_its_write_and_its_event_converges_when_run_again(
     world: BatchWorld, tmp_path: Path, dies_in: str
 ) -> None:
