@@ -18,7 +18,7 @@ from wearables_platform.settings import Settings
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 GRAPH = defs.resolve_asset_graph()
-NODES = list(GRAPH.asset_nodes)
+NODES = sorted(GRAPH.asset_nodes, key=lambda node: node.key)  # every worker collects them alike
 MADE = [node for node in NODES if not node.is_external]
 
 
