@@ -23,6 +23,7 @@ from wearables_platform.domain.channels import ACCELERATION, STATUS, VITALS, Cha
 from wearables_platform.domain.reasons import DeadLetterReason
 from wearables_platform.errors import ConfigError, WireError
 from wearables_platform.wire import rules
+from wearables_platform.wire.large_samples import lift_samples
 from wearables_platform.wire.v1 import telemetry_pb2 as pb
 
 DeviceMessage = pb.AccelerationBatch | pb.VitalsBatch | pb.DeviceStatus
@@ -193,7 +194,20 @@ def _parse(
 
 
 def _batch(handler: Any, payloads: Sequence[bytes], chosen: list[int]) -> pa.RecordBatch:
-    return handler.list_to_record_batch([payloads[i] for i in chosen])
+    some = [payloads[i] for i in chosen]
+    lifted = lift_samples(some) if handler is _handlers[ACCELERATION.name] else None
+    return _decoded(handler, some) if lifted is None else lifted.put_into(_decoded(handler, lifted.rests))
+
+
+def _decoded(handler: Any, payloads: list[bytes]) -> pa.RecordBatch:
+    try:
+        return handler.list_to_record_batch(payloads)
+    except BaseException as exc:
+        # The decoder panics at a length that wraps around (2^64 - 1): no `Exception`, and a type without a module.
+        if type(exc).__name__ != "PanicException":
+            raise
+        msg = f"the decoder gave up: {exc}"
+        raise ValueError(msg) from exc
 
 
 def _suspects(parse: Callable[[bytes], DeviceMessage], payloads: Sequence[bytes], chosen: list[int]) -> list[int]:

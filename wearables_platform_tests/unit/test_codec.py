@@ -40,6 +40,7 @@ BAD = {
     "truncated": (acceleration()[:-3], DeadLetterReason.UNDECODABLE),
     "id not UTF-8": (b"\x0a\x02\xff\xfe", DeadLetterReason.UNDECODABLE),
     "huge length prefix": (b"\x0a\xff\xff\xff\x7f", DeadLetterReason.UNDECODABLE),
+    "length that wraps around": (b"\x0a" + b"\xff" * 9 + b"\x01", DeadLetterReason.UNDECODABLE),
     "wildcard in the id": (acceleration(device_id="a/#"), DeadLetterReason.BAD_DEVICE_ID),
     "line break after the id": (acceleration(device_id="a\n"), DeadLetterReason.BAD_DEVICE_ID),
     "no id": (acceleration(device_id=""), DeadLetterReason.BAD_DEVICE_ID),
