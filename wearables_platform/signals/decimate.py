@@ -7,11 +7,13 @@ A block mean is cheap and exact, and a poor anti-alias filter: at 16 kHz to 100 
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from wearables_platform.signals.compiled import kept
 
 ALIAS_REJECTION_DB = 65.0
 """Design goal of the FIR filter; 60 dB are promised, the margin covers the Kaiser formula's error."""
@@ -35,8 +37,8 @@ def block_mean(accel_g: NDArray[np.floating[Any]], factor: int) -> NDArray[np.fl
 
     Notes
     -----
-    Accumulated in float64 by folding the block in halves: elementwise, so that a block's bits do not depend
-    on its neighbours, and several times faster than a reduction over the middle axis.
+    Accumulated in float64 by folding the block in halves, as long as it has halves, and then in order: a block's bits
+    depend neither on its neighbours nor on the machine, and both steps vectorise.
 
     Examples
     --------
@@ -44,15 +46,30 @@ def block_mean(accel_g: NDArray[np.floating[Any]], factor: int) -> NDArray[np.fl
     [[[2.0, 0.0, 0.0]]]
     """
     devices, samples, axes = accel_g.shape
-    folded = accel_g.reshape(devices, samples // factor, factor, axes)
-    size = factor
-    while size % 2 == 0:
-        size //= 2
-        folded = np.add(folded[:, :, :size], folded[:, :, size : 2 * size], dtype=np.float64)
-    total = folded[:, :, 0].astype(np.float64)
-    for position in range(1, size):
-        total = total + folded[:, :, position]
-    return np.asarray(total / factor)
+    blocks = np.ascontiguousarray(accel_g).reshape(devices, samples // factor, factor * axes)
+    mean_g = np.empty((devices, samples // factor, axes))
+    _fold(blocks.reshape(-1, factor * axes), factor, mean_g.reshape(-1, axes))
+    return mean_g
+
+
+@partial(kept, nogil=True)
+def _fold(blocks, factor, mean_g):  # type: ignore[no-untyped-def]
+    axes = mean_g.shape[1]
+    folded = np.empty(factor * axes)
+    for number in range(len(blocks)):
+        block, size = blocks[number], factor
+        for i in range(len(folded)):
+            folded[i] = block[i]
+        while size % 2 == 0:
+            size //= 2
+            lower, upper = folded[: size * axes], folded[size * axes : 2 * size * axes]
+            for i in range(len(lower)):
+                lower[i] += upper[i]
+        for position in range(1, size):
+            for axis in range(axes):
+                folded[axis] += folded[position * axes + axis]
+        for axis in range(axes):
+            mean_g[number, axis] = folded[axis] / factor
 
 
 def fir_reach(factor: int) -> int:

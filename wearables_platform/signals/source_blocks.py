@@ -136,10 +136,14 @@ def _peak(held, square):  # type: ignore[no-untyped-def]
 
 @partial(kept, nogil=True)
 def _jumps_in(held, first, last, jump_g):  # type: ignore[no-untyped-def]
-    """Tell whether any of the steps that begin at samples [first, last) is larger; counting all vectorises."""
+    """Tell whether any of the steps that begin at samples [first, last) is larger; counting all vectorises.
+
+    Slices are walked from 0: an index that might be negative is looked at one by one.
+    """
+    before, after = held[3 * first : 3 * last], held[3 * first + 3 : 3 * last + 3]
     over = 0
-    for i in range(3 * first, 3 * last):
-        over += not (abs(held[i + 3] - held[i]) <= jump_g)
+    for i in range(len(before)):
+        over += not (abs(after[i] - before[i]) <= jump_g)
     return over > 0
 
 
@@ -186,9 +190,10 @@ def _mend_all(held, mended, k, spread, floor_g, jump_g, ranked, close):  # type:
     """Judge the samples that too few of their neighbours agree with: the same ones, found otherwise."""
     size, reach, replaced = len(held) // 3, (k + 1) // 2, 0
     _count_close(held, k, np.float32(floor_g) * SURE, close)
+    few = _any_below(close[3 * k : 3 * (size - k)], k)
     for at in range(size):
         if k <= at < size - k:
-            if min(close[3 * at], close[3 * at + 1], close[3 * at + 2]) >= k:
+            if not few or min(close[3 * at], close[3 * at + 1], close[3 * at + 2]) >= k:
                 continue  # with itself more than half of the window: so is the median
         elif not _jumps_in(held, max(at - reach, 0), min(at + reach, size - 1), jump_g):
             continue
@@ -200,11 +205,21 @@ def _mend_all(held, mended, k, spread, floor_g, jump_g, ranked, close):  # type:
 def _count_close(held, k, sure_g, close):  # type: ignore[no-untyped-def]
     """Count for each value the k on either side that surely lie within the floor; not where the block cuts them."""
     begin, end = 3 * k, len(held) - 3 * k
-    close[begin:end] = 0
+    inner, counted = held[begin:end], close[begin:end]
+    counted[:] = 0
     for offset in range(3, 3 * k + 1, 3):
-        for i in range(begin, end):
-            close[i] += np.int32(abs(held[i + offset] - held[i]) <= sure_g)
-            close[i] += np.int32(abs(held[i - offset] - held[i]) <= sure_g)
+        before, after = held[begin - offset : end - offset], held[begin + offset : end + offset]
+        for i in range(len(inner)):
+            counted[i] += np.int32(abs(before[i] - inner[i]) <= sure_g) + np.int32(abs(after[i] - inner[i]) <= sure_g)
+
+
+@partial(kept, nogil=True)
+def _any_below(counts, least):  # type: ignore[no-untyped-def]
+    """Tell whether any count is less; counting all vectorises."""
+    below = 0
+    for i in range(len(counts)):
+        below += counts[i] < least
+    return below > 0
 
 
 @partial(kept, nogil=True)

@@ -59,7 +59,8 @@ def at_platform_rate(rows: pa.RecordBatch) -> pa.RecordBatch:
         else:
             samples_g = accel_g[first[group][:, None] + np.arange(int(count))]
         the_plan = _plan_for(int(count), rate, range_g)
-        parts.append(_with_blocks(chosen.take(pa.array(group)), the_plan, downsample(the_plan, samples_g)))
+        mine = chosen if len(kinds.T) == 1 else chosen.take(pa.array(group))
+        parts.append(_with_blocks(mine, the_plan, downsample(the_plan, samples_g)))
         places.append(at[group])
     return _in_order(parts, np.concatenate(places))
 
