@@ -1,8 +1,9 @@
-"""How far behind the stream says it is: right while it catches up, and nothing once it has (F36)."""
+"""How far behind the stream says it is: right while it catches up, and nothing once it has (F36); and when it rests."""
 
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import prometheus_client
@@ -10,7 +11,7 @@ import prometheus_client
 from stream.journal import Journal
 from stream.lane import Lane
 from stream.partition import PartitionRules
-from stream.source import MAX_MESSAGES, Control, LivePart
+from stream.source import LONGEST_REST, MAX_MESSAGES, QUIET, Control, LivePart
 from stream.state import PartitionState
 from wearables_platform.clients.kafka import Fetch
 from wearables_platform_tests.stream_logs import START_US, TOPIC, NoModel, Outcome, Record, lane_of, message, to_fetch
@@ -73,4 +74,22 @@ def test_what_a_slow_consumer_lacks_is_told_and_caught_up(tmp_path: Path) -> Non
     for harvest in lane.flush(clock_us):
         outcome.add(harvest)
     assert outcome.offsets("stored") == set(range(200))
+    part.close()
+
+
+def test_a_lane_rests_where_it_is_up_to_date_and_never_before_a_backlog(tmp_path: Path) -> None:
+    log = GrowingLog(records_of(0, 60), 20)
+    clock = [START_US + 50 * 500_000]
+    lane = Lane(lane_of(PartitionState(TOPIC, 0, "log-1", 0)), PartitionRules(), NoModel())
+    control = Control(threading.Event(), lambda: None, lambda: clock[0])
+    part = LivePart({TOPIC: log}, lane, control, Journal(tmp_path, 0), None)  # type: ignore[dict-item]
+
+    part.next_batch()
+    assert part.next_awake() is None, "the newest of these records is fifteen seconds old"
+    for now_us in (START_US + 40 * 500_000, START_US + 60 * 500_000):
+        clock[0], before = now_us, datetime.now(UTC)
+        part.next_batch()
+        awake = part.next_awake()
+        assert awake is not None
+        assert before + QUIET <= awake <= datetime.now(UTC) + LONGEST_REST
     part.close()
