@@ -94,7 +94,9 @@ def decode_fetch(
         dead.append(_dead(fetch, int(index[i]), DeadLetterReason.FORGED_ID, f"payload says {said}"))
     log_times_us = np.maximum.accumulate(np.concatenate(([log_us], fetch.append_us)))[1:]
     start_us = rows.column("start_time_us").to_numpy()
-    believable = ~impossible_times(start_us, fetch.append_us[index]) & ~np.isin(index, list(fetch.verdicts))
+    believable = ~impossible_times(start_us, fetch.append_us[index])
+    if fetch.verdicts:
+        believable &= ~np.isin(index, list(fetch.verdicts))
     good = genuine & believable
     if not good.all():
         rows = rows.filter(pa.array(good))

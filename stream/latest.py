@@ -16,9 +16,8 @@ import pyarrow.compute as pc
 
 from stream.decode import Ints, Messages
 from stream.windows import Derived
-from wearables_platform.clients.latest import POINT_DTYPE, TRACE_SPAN_US, LatestBatch, TraceChunk
+from wearables_platform.clients.latest import POINT_DTYPE, TRACE_SPAN_US, LatestBatch, TraceChunk, hex_texts
 from wearables_platform.domain.channels import ACCELERATION, QUANTITY_BY_NAME, VITALS, Channel
-from wearables_platform.domain.identity import boot_text
 from wearables_platform.domain.time_policy import impossible_times
 from wearables_platform.signals.motion import vector_magnitude_g
 from wearables_platform.wire.codec import accel_values_g, dictionary_of
@@ -90,7 +89,7 @@ def _acceleration(rows: pa.RecordBatch, append_us: Ints, end_us: Ints) -> list[L
     sequence, last_g = _sequence(shown), accel_g[np.cumsum(counts) - 1]
     fields: dict[str, Any] = {
         "time_us": time_us,
-        "boot_id": [boot_text(boot) for boot in shown.column("boot_id").to_pylist()],
+        "boot_id": hex_texts(shown.column("boot_id").to_numpy().astype(np.int64)),  # as `boot_text` writes it
         "sequence": sequence,
         "x_g": last_g[:, 0],
         "y_g": last_g[:, 1],

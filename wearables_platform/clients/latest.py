@@ -25,6 +25,8 @@ TRACE_SPAN_US: Final = 10_000_000
 TRACE_RESTART_US: Final = 60_000_000
 POINT_DTYPE: Final = np.dtype([("time_us", "<i8"), ("vm_g", "<f4")])
 _TIME_DIGITS: Final = 16
+# What a JSON text holds as it is; all else `json.dumps` has to say otherwise.
+_ESCAPED: Final = r"[^ !#-\[\]-~]"
 _DIGITS: Final = np.frombuffer(b"0123456789abcdef", np.uint8)
 _SHIFTS: Final = np.arange(60, -4, -4, dtype=np.uint64)
 
@@ -128,6 +130,15 @@ def joined_trace(chunks: Iterable[bytes], after_us: int) -> list[tuple[int, floa
     return [(time_us, round(vm_g, 4)) for time_us, vm_g in joined.tolist()]
 
 
+def hex_texts(values: Ints) -> pa.Array:
+    """Return each number as a text of 16 hexadecimal digits.
+
+    >>> hex_texts(np.array([255])).to_pylist()
+    ['00000000000000ff']
+    """
+    return _fixed_texts(_hex(values))
+
+
 def _hex(values: Ints) -> npt.NDArray[np.uint8]:
     """Return each number as 16 hexadecimal digits, (N, 16); below zero counts as zero."""
     whole = np.maximum(values, 0).astype(np.uint64)[:, None]
@@ -149,6 +160,9 @@ def _texts(values: Any) -> pa.Array:
         array = array.cast(pa.int8())
     if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
         return array.cast(pa.string()).fill_null("")
-    coded = array if pa.types.is_dictionary(array.type) else array.cast(pa.string()).dictionary_encode()
+    texts = array.cast(pa.string())
+    if not pc.any(pc.match_substring_regex(texts, _ESCAPED)).as_py():
+        return texts.fill_null("")
+    coded = texts.dictionary_encode()
     escaped = [json.dumps(value or "")[1:-1] for value in coded.dictionary.to_pylist()]
     return pa.array(escaped, pa.string()).take(coded.indices).fill_null("")

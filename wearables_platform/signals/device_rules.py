@@ -82,9 +82,11 @@ class DeviceRules:
 
     def grow(self, devices: int) -> None:
         """Make room for new devices."""
+        if devices <= len(self.touched):
+            return
         for part in (self.motion, self.join, self.minutes, self.wear, self.rolling, self.silence):
             part.grow(devices)
-        self.touched = np.concatenate((self.touched, np.ones(max(0, devices - len(self.touched)), bool)))
+        self.touched = np.concatenate((self.touched, np.ones(devices - len(self.touched), bool)))
 
     def hear(self, device: NDArray[np.int32], end_us: Ints, append_us: Ints) -> Events:
         """Take messages in the order of the log; returns the silences they end."""
@@ -99,6 +101,8 @@ class DeviceRules:
 
     def step(self, rows: WindowRows, readings: Readings) -> Findings:
         """Take final one-second rows, sorted by (device, time) and later than those before, and readings."""
+        if not len(rows) and not len(readings.device) and not self.join.freed:
+            return Findings.concat([])
         self.touched[rows.device] = self.touched[readings.device] = True
         rolling = self.rolling.step(rows)
         wear, worn = self.wear.step(rows)
