@@ -59,14 +59,15 @@ def lift_samples(payloads: Sequence[bytes], large_bytes: int = LARGE_BYTES) -> L
 
 def _joined(parts: list[bytes]) -> tuple[Any, Any]:
     """Return the parts as one array, and where each begins, with the end of the last."""
-    return plain(np.frombuffer(b"".join(parts), np.uint8), np.array([0, *accumulate(map(len, parts))], np.int64))
+    raw, bounds = np.frombuffer(b"".join(parts), np.uint8), np.array([0, *accumulate(map(len, parts))], np.int64)
+    return plain(raw)[0], bounds
 
 
 def _values(payloads: Sequence[bytes], spans: Any) -> pa.Array:
     offsets = np.zeros(len(payloads) + 1, np.int32)
     np.cumsum(spans[:, 2] - spans[:, 1], out=offsets[1:])
     held = np.empty(int(offsets[-1]), np.uint8)
-    room, at = memoryview(held), 0
+    room, at = held.data, 0
     for payload, begin, end in zip(payloads, spans[:, 1].tolist(), spans[:, 2].tolist(), strict=True):
         room[at : at + end - begin] = memoryview(payload)[begin:end]
         at += end - begin

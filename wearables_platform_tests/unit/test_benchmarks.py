@@ -5,17 +5,20 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections import Counter
+from typing import cast
 
+import numpy as np
 import pytest
 
 from wearables_platform.domain.channels import ACCELERATION
 from wearables_platform.wire.codec import decode
 from wearables_platform.wire.v1 import telemetry_pb2 as pb
-from wearables_platform_tests.benchmarks import fleet, report
+from wearables_platform_tests.benchmarks import fleet, p6_latency, report
 from wearables_platform_tests.benchmarks.__main__ import MODULES, line
 from wearables_platform_tests.benchmarks.fleet_log import BLOCK_US, SOURCE_HZ, LogShape, records_of
+from wearables_platform_tests.benchmarks.live import Platform, Run
 from wearables_platform_tests.benchmarks.p2_bad import SHARES, FaultPlan
-from wearables_platform_tests.benchmarks.p7_scaling import DOUBLINGS, FEW, slope
+from wearables_platform_tests.benchmarks.p7_scaling import DOUBLINGS, FEW, MANY, SIZES, shapes, slope
 from wearables_platform_tests.benchmarks.runner import Lap, compare, judged
 
 PAGE = report.PAGE.read_text()
@@ -93,3 +96,27 @@ def test_smaller_may_be_better() -> None:
     assert judged("P0", [1, 2, 3], must=2, stretch=1, unit="s", whole=True, at_most=True).ok
     assert not judged("P0", [2, 3, 4], must=2, stretch=1, unit="s", whole=True, at_most=True).ok
     assert judged("P0", [2, 3, 4], must=2, stretch=1, unit="x", whole=True).ok
+
+
+@pytest.mark.parametrize("carried", [300, 700, 1_500, 3_000, 6_000, 9_000])
+def test_the_search_ends_at_a_fleet_that_leaves_a_third_idle_and_little_more(
+    carried: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def idle(devices: int) -> float:  # a message costs less where there are more of them
+        return max(0.0, 1 - 0.08 - 0.62 * (devices / carried) ** 0.8)
+
+    def run(_platform: Platform, devices: int, seconds: float) -> Run:
+        kept_up = idle(devices) > 0
+        return Run(devices, seconds, 0.5, idle(devices), np.zeros(1), 0.0 if kept_up else 9.0, 0.0, "")
+
+    monkeypatch.setattr(p6_latency, "run_fleet", run)
+    found = p6_latency.busiest_fleet(cast("Platform", None))
+    assert p6_latency.IDLE_WANTED <= idle(found) < p6_latency.IDLE_WANTED + 0.1
+
+
+@pytest.mark.parametrize("seconds", [4.0, 10.0, 60.0])
+def test_no_size_of_a_fleet_is_judged_by_a_shorter_run(seconds: float) -> None:
+    logs = shapes(max(10, int(seconds * 4) // 10 * 10))
+    least = next(log.devices * log.blocks for log in logs if log.devices == MANY)
+    assert [log.devices for log in logs] == list(SIZES)
+    assert all(log.devices * log.blocks >= least and log.blocks % 10 == 0 for log in logs)
