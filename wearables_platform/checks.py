@@ -176,17 +176,40 @@ def _of_faults(
     asset="hourly_activity",
     blocking=True,
     partitions_def=DAYS,
-    description="The windows counted by hour are the windows the lake holds, and intensities never exceed them.",
+    description=(
+        "The windows and steps counted by hour are those the lake holds; intensities, unclassified and unworn time are "
+        "the windows, and the histogram is the time that has an intensity."
+    ),
 )
 def hours_add_up_to_windows(
     context: dg.AssetCheckExecutionContext, lake: LakeResource, sql: SqlResource
 ) -> dg.AssetCheckResult:
     """Compare the aggregate with what it aggregates."""
-    from wearables_platform.batch.feature_checks import hours_that_do_not_add_up
+    from wearables_platform.batch.activity.checks import hours_that_do_not_add_up
 
     with sql.open() as client:
         wrong = named(does_not_add_up=hours_that_do_not_add_up(client, lake.open(), context.partition_keys))
     return verdict(context, passed=not wrong, metadata=offending(wrong))
+
+
+@dg.asset_check(
+    asset="daily_activity",
+    blocking=True,
+    partitions_def=DAYS,
+    description=(
+        "The windows and steps of each person's day are those of its hours; time by intensity, unclassified and unworn "
+        "are the windows, and time in bouts is active time."
+    ),
+)
+def days_add_up_to_hours(
+    context: dg.AssetCheckExecutionContext, lake: LakeResource, sql: SqlResource
+) -> dg.AssetCheckResult:
+    """Compare the aggregate of a day with the aggregates of its hours."""
+    from wearables_platform.batch.activity.checks import days_that_do_not_add_up
+
+    with sql.open() as client:
+        wrong = days_that_do_not_add_up(client, lake.open(), context.partition_keys)
+    return dg.AssetCheckResult(passed=not wrong, metadata={"wrong": wrong[:MAX_EXAMPLES]})
 
 
 @dg.asset_check(
@@ -222,6 +245,7 @@ CHECKS = [
     _features_check("wear"),
     _features_check("rolling_features"),
     hours_add_up_to_windows,
+    days_add_up_to_hours,
     days_add_up_to_readings,
     *PERSON_CHECKS,
 ]

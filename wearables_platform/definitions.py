@@ -22,9 +22,11 @@ from wearables_platform.assets.lake.raw_acceleration import raw_acceleration
 from wearables_platform.assets.lake.raw_status import raw_status
 from wearables_platform.assets.lake.raw_vitals import raw_vitals
 from wearables_platform.assets.ml import ML_ASSETS, ML_SCHEDULES, retrain_models_job
+from wearables_platform.assets.quality.activity_on_spark import activity_on_spark
 from wearables_platform.assets.quality.conservation import conservation
 from wearables_platform.assets.quality.parity import parity
 from wearables_platform.assets.serving.cohort_baselines import cohort_baselines
+from wearables_platform.assets.serving.daily_activity import daily_activity
 from wearables_platform.assets.serving.daily_heart_rate import daily_heart_rate
 from wearables_platform.assets.serving.daily_summary import daily_summary
 from wearables_platform.assets.serving.weekly_trend import weekly_trend
@@ -54,8 +56,10 @@ ASSETS: list[Any] = [
     daily_summary,
     weekly_trend,
     cohort_baselines,
+    daily_activity,
     *ML_ASSETS,
     parity,
+    activity_on_spark,
     conservation,
 ]
 

@@ -62,3 +62,13 @@ def contiguous(days: Sequence[str]) -> list[tuple[str, str]]:
         else:
             ranges.append((day, day))
     return ranges
+
+
+def contiguous_keys(days: Sequence[str]) -> list[list[str]]:
+    """Group days into lists of consecutive days.
+
+    >>> contiguous_keys(["2026-03-03", "2026-03-01", "2026-03-02", "2026-03-09"])
+    [['2026-03-01', '2026-03-02', '2026-03-03'], ['2026-03-09']]
+    """
+    ordered = sorted(set(days))
+    return [[day for day in ordered if first <= day <= last] for first, last in contiguous(ordered)]

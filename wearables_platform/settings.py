@@ -116,6 +116,13 @@ class Settings(BaseSettings):
         le=512,
         description="Requests the HTTP ingest serves at once; the next get 429 or wait in the backlog.",
     )
+    cut_points: str = Field(
+        "migueles-wrist-adult",
+        description="Cut points of ENMO between intensities, by name; see docs/aggregations.md.",
+    )
+    aggregation_memory_mb: int = Field(
+        1_024, ge=128, description="Memory DuckDB may use for an aggregation; what needs more goes through the disk."
+    )
     min_group_size: int = Field(5, ge=1, description="Groups of fewer people are hidden from every published mean.")
 
     api_token: SecretStr | None = Field(None, description="Bearer token the query API accepts (operator scope).")

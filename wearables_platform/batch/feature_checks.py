@@ -18,7 +18,6 @@ from wearables_platform.batch.rules import CROSSING_US
 from wearables_platform.batch.windows import day_bounds_us
 from wearables_platform.clients.lake import Lake
 from wearables_platform.clients.sql import SqlClient
-from wearables_platform.domain.time_policy import from_us
 from wearables_platform.signals.rolling import LONG_S, SHORT_S
 from wearables_platform.signals.silence import LONGEST_US
 from wearables_platform.signals.wear import QUARTER_US
@@ -124,22 +123,6 @@ def faults_of_days(asset: str, lake: Lake, days: Sequence[str]) -> tuple[int, li
         rows += checked.rows
         faults += checked.faults()
     return rows, faults
-
-
-def hours_that_do_not_add_up(sql: SqlClient, lake: Lake, days: Sequence[str]) -> list[str]:
-    """Return the days whose hours hold another number of windows than the lake, or impossible intensities."""
-    query = """
-        SELECT coalesce(sum(windows), 0) AS windows,
-               count(*) FILTER (WHERE sedentary_s + light_s + moderate_s + vigorous_s > windows) AS impossible
-        FROM telemetry.hourly_activity WHERE hour_start >= %s AND hour_start < %s"""
-    wrong = []
-    for day in days:
-        (found,) = sql.rows(query, tuple(map(from_us, day_bounds_us(day))))
-        manifest = lake.manifest(WINDOWS_DATASET, day)
-        held = manifest.rows if manifest is not None else 0
-        if found["windows"] != held or found["impossible"]:
-            wrong.append(f"{day}: {found['windows']} windows by hour, {held} in the lake, {found['impossible']} hours")
-    return wrong
 
 
 def occurs_before(table: pa.Table, key: Sequence[str]) -> pa.Array:

@@ -168,7 +168,7 @@ class Lake:
 
         `device_ids` are in ascending order.
         """
-        source = Ranges(lambda first, size: self.objects.get_range(file.path, first, size), file.size_bytes)
+        source = self.open_file(file.path, file.size_bytes)
         schema = schema_of(_dataset_of(file))
         return row_groups(
             pa.PythonFile(source, "r"),
@@ -178,6 +178,10 @@ class Lake:
             device_ids=device_ids,
             time_range_us=time_range_us,
         )
+
+    def open_file(self, path: str, size_bytes: int) -> Ranges:
+        """Open a file of a manifest for reading by ranges, whatever the lake lies on."""
+        return Ranges(lambda first, size: self.objects.get_range(path, first, size), size_bytes)
 
     def read_file(self, file: DataFile, columns: Sequence[str] | None = None) -> pa.Table:
         """Read one file of a manifest."""

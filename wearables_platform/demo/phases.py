@@ -25,8 +25,9 @@ PHASES: Final[dict[str, Sequence[Part]]] = {
         Part("heart rate and steps", ("heart_rate", "steps")),
         Part(
             "features",
-            ("window_features", "spike_events", "rule_events", "wear", "rolling_features", "hourly_activity"),
+            ("window_features", "spike_events", "rule_events", "wear", "rolling_features"),
         ),
+        Part("activity", ("hourly_activity", "daily_activity")),
         Part("people's days and weeks", ("daily_heart_rate", "daily_summary", "weekly_trend", "cohort_baselines")),
         Part("model", ("training_set", "activity_anomaly_model", "published_model"), None),
     ),
@@ -36,8 +37,9 @@ PHASES: Final[dict[str, Sequence[Part]]] = {
         Part("quarantine", ("quarantined_messages",), None),
         Part(
             "features",
-            ("window_features", "spike_events", "rule_events", "wear", "rolling_features", "hourly_activity"),
+            ("window_features", "spike_events", "rule_events", "wear", "rolling_features"),
         ),
+        Part("activity", ("hourly_activity", "daily_activity")),
         Part("parity", ("parity",)),
         Part("conservation", ("conservation",), None),
     ),

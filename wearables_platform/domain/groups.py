@@ -32,3 +32,13 @@ class CutPoints:
 
 # Migueles et al., non-dominant wrist, adults; scikit-digital-health's default.
 DEFAULT_CUT_POINTS: Final = CutPoints("migueles-wrist-adult", 50.0, 110.0, 440.0)
+# Hildebrand et al. 2014, 2017, wrist, adults, per make of device. Those of Esliger et al. are of the absolute
+# difference to 1 g, which is another quantity than ENMO, and so are not here.
+CUT_POINTS: Final = {
+    each.name: each
+    for each in (
+        DEFAULT_CUT_POINTS,
+        CutPoints("hildebrand-actigraph-wrist-adult", 44.8, 100.6, 428.8),
+        CutPoints("hildebrand-geneactiv-wrist-adult", 45.8, 93.2, 418.3),
+    )
+}
