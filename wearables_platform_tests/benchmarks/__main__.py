@@ -47,13 +47,21 @@ MODULES = {
     "P14": "p13_sql_sink",
     "P15": "p15_redis",
     "P16": "p16_archive",
+    "P17": "p17_aggregation",
     "P18": "p18_parquet",
     "P19": "p19_recovery",
     "P20": "p20_kill",
 }
 WITHOUT_BROKER = (
-    "p1_decode", "p9_state", "p10_downsampling", "p13_sql_sink", "p15_redis", "p16_archive", "p18_parquet",
-)  # fmt: skip
+    "p1_decode",
+    "p9_state",
+    "p10_downsampling",
+    "p13_sql_sink",
+    "p15_redis",
+    "p16_archive",
+    "p17_aggregation",
+    "p18_parquet",
+)
 # (rounds, seconds a round may take)
 PROFILES = {"quick": (2, 4.0), "bar": (5, 10.0), "full": (5, 60.0)}
 PROFILE_NOTE = "quick: two rounds of 4 s, to try; bar: five of 10 s, the default; full: five of 60 s"

@@ -38,6 +38,8 @@ ABOUT = {
     "P16": "messages of ten blocks of 100 ms into MongoDB, against of one block, the same samples",
     "P16-bare": "the archive's sink from the log's bytes on, against a bare unordered `insert_many`",
     "P16-disk": "what they take on disk",
+    "P17": "daily activity from the same Parquet, start to end: Spark `local[2]`, against the default engine",
+    "P17-rss": "the default engine's largest resident set, against Spark's",
     "P18": "bytes of the lake's files, per byte of the samples as int16",
     "P19-100": "the stream with recovery on, against off, 100 devices",
     "P19-10k": "the same with 10,000 devices",
