@@ -208,8 +208,8 @@ def days_add_up_to_hours(
     from wearables_platform.batch.activity.checks import days_that_do_not_add_up
 
     with sql.open() as client:
-        wrong = days_that_do_not_add_up(client, lake.open(), context.partition_keys)
-    return dg.AssetCheckResult(passed=not wrong, metadata={"wrong": wrong[:MAX_EXAMPLES]})
+        wrong = named(does_not_add_up=days_that_do_not_add_up(client, lake.open(), context.partition_keys))
+    return verdict(context, passed=not wrong, metadata=offending(wrong))
 
 
 @dg.asset_check(
