@@ -21,6 +21,7 @@ MEASURES: Final[Mapping[str, str]] = {
     "steps": "steps",
     "mean_heart_rate": "beats per minute",
     "resting_heart_rate": "beats per minute",
+    "mvpa": "minutes",
 }
 """Name to unit."""
 

@@ -243,6 +243,24 @@ BROKEN = (
 )
 
 
+def test_activity_is_followed_by_the_days_worn_long_enough(world: PersonWorld) -> None:
+    world.enrol("p-0", "Europe/Berlin", device="hr-0")
+    world.sql.execute(
+        "INSERT INTO telemetry.daily_activity (participant_id, local_day, time_zone, begins, ends, hours_in_day,"
+        " device_ids, status, windows, coverage, worn_s, not_worn_s, wear_unknown_s, unclassified_s, mvpa_s,"
+        " cut_points, definition_version, final, engine, run_id, revision, origin)"
+        " SELECT 'p-0', day, 'Europe/Berlin', day, day + interval '1 day', 24, '{hr-0}', 'valid', 86400, 1,"
+        " CASE WHEN n = 20 THEN 3600 ELSE 50000 END, 0, 0, 0, 60 * (30 + n), 'c', '1', n < 27, 'duckdb', 'run', 1,"
+        " 'batch'"
+        " FROM (SELECT day, row_number() OVER (ORDER BY day) - 1 AS n"
+        " FROM generate_series('2026-02-01'::timestamptz, '2026-02-28', interval '1 day') AS day) d"
+    )
+    world.write("2026-02-01", "2026-02-28")
+    *_, last = world.sql.rows("SELECT * FROM telemetry.weekly_trend WHERE measure = 'mvpa' ORDER BY week_start")
+    # Planted from 2 February on, less the day worn for an hour and the last, not yet final; a minute more each day.
+    assert (last["unit"], last["valid_days"], last["slope_per_week"]) == ("minutes", 25, pytest.approx(7.0))
+
+
 def test_a_broken_row_fails_its_blocking_check_and_is_shown(world: PersonWorld) -> None:
     people_of_february(world)
     world.write("2026-02-01", "2026-02-28")

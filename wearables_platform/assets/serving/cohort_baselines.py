@@ -12,7 +12,7 @@ from wearables_platform.settings import load_settings
 
 
 @day_asset(
-    deps=["daily_summary", "daily_heart_rate"],
+    deps=["daily_summary", "daily_heart_rate", "daily_activity"],
     group="serving",
     kinds={"python", "postgres"},
     pool="sql",

@@ -11,7 +11,7 @@ from wearables_platform.resources import SqlResource
 
 
 @day_asset(
-    deps=["daily_summary", "daily_heart_rate"],
+    deps=["daily_summary", "daily_heart_rate", "daily_activity"],
     group="serving",
     kinds={"python", "postgres"},
     pool="sql",

@@ -139,7 +139,7 @@ COMMENT ON VIEW analytics.weekly_trend_v1 IS 'Trend of a participant''s measure 
 COMMENT ON COLUMN analytics.weekly_trend_v1.participant_id IS 'Pseudonym of the participant; no unit.';
 COMMENT ON COLUMN analytics.weekly_trend_v1.study_id IS 'Study the participant takes part in; no unit.';
 COMMENT ON COLUMN analytics.weekly_trend_v1.week_start IS 'Monday of the week in the participant''s time zone; calendar day.';
-COMMENT ON COLUMN analytics.weekly_trend_v1.measure IS 'What is followed: steps, mean_heart_rate or resting_heart_rate; no unit.';
+COMMENT ON COLUMN analytics.weekly_trend_v1.measure IS 'What is followed: steps, mean_heart_rate, resting_heart_rate or mvpa; no unit.';
 COMMENT ON COLUMN analytics.weekly_trend_v1.unit IS 'Unit of the measure and of its median; no unit.';
 COMMENT ON COLUMN analytics.weekly_trend_v1.valid_days IS 'Final days among the 28 with enough wear; days.';
 COMMENT ON COLUMN analytics.weekly_trend_v1.week_valid_days IS 'Of these, days of the week itself; days.';
@@ -170,7 +170,7 @@ COMMENT ON COLUMN analytics.cohort_baselines_v1.month_start IS 'First day of the
 COMMENT ON COLUMN analytics.cohort_baselines_v1.study_id IS 'Study the people take part in; no unit.';
 COMMENT ON COLUMN analytics.cohort_baselines_v1.dimension IS 'What the people have in common: study, age_band, sex or device_model; no unit.';
 COMMENT ON COLUMN analytics.cohort_baselines_v1.member IS 'Which study, band, sex or model; no unit.';
-COMMENT ON COLUMN analytics.cohort_baselines_v1.measure IS 'What was measured: steps, mean_heart_rate or resting_heart_rate; no unit.';
+COMMENT ON COLUMN analytics.cohort_baselines_v1.measure IS 'What was measured: steps, mean_heart_rate, resting_heart_rate or mvpa; no unit.';
 COMMENT ON COLUMN analytics.cohort_baselines_v1.unit IS 'Unit of the values; no unit.';
 COMMENT ON COLUMN analytics.cohort_baselines_v1.n_people IS 'People with enough valid days; count.';
 COMMENT ON COLUMN analytics.cohort_baselines_v1.person_days IS 'Their valid days; days.';

@@ -24,6 +24,13 @@ WHERE local_day BETWEEN :first_day AND :last_day AND status = 'final' AND covere
   AND resting_bpm IS NOT NULL
 ORDER BY participant_id, local_day;
 
+-- name: measure_mvpa(first_day, last_day, min_hours)
+-- Moderate to vigorous activity, minutes, of the days of which the watch was worn for at least :min_hours.
+SELECT participant_id, local_day, mvpa_s / 60.0::double precision AS value
+FROM telemetry.daily_activity
+WHERE local_day BETWEEN :first_day AND :last_day AND final AND mvpa_s IS NOT NULL AND worn_s >= :min_hours * 3600
+ORDER BY participant_id, local_day;
+
 -- name: list_people(first_day, last_day)
 -- Who takes part, with what cohorts are cut by: participant_id, study_id, birth_year, sex, time_zone and the device_model
 -- worn for the longest part of [first_day, last_day]; NULL where nothing was worn.
