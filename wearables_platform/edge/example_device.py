@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from wearables_platform.edge.client import ClientConfig, ThinClient
 from wearables_platform.edge.fleet import Fleet
-from wearables_platform.edge.messages import HeartRateReading, StepReading, Vitals
+from wearables_platform.edge.messages import HeartRateReading, SensorReading, StepReading, Vitals
 from wearables_platform.edge.running import device_mqtt_url, read_tokens
 from wearables_platform.settings import load_settings
 
@@ -68,7 +68,8 @@ def report(client: ThinClient) -> None:
     now_us, monotonic_us = time.time_ns() // 1_000, time.monotonic_ns() // 1_000
     client.report_status(now_us, monotonic_us, battery_percent=87.0, worn=True)
     heart_rate, steps = HeartRateReading(now_us, 64.0), StepReading(now_us - 10_000_000, now_us, 18)
-    client.record_vitals(Vitals((heart_rate,), (steps,)), monotonic_us)
+    skin = SensorReading("skin_temperature", now_us, 33.1)
+    client.record_vitals(Vitals((heart_rate,), (steps,), readings=(skin,)), monotonic_us)
 
 
 def main(

@@ -40,6 +40,15 @@ class StepReading(NamedTuple):
     steps: int
 
 
+class SensorReading(NamedTuple):
+    """One number of a declared sensor type, in its unit; channel "" is the sensor's first."""
+
+    sensor: str
+    time_us: int
+    value: float
+    channel: str = ""
+
+
 @dataclass(frozen=True)
 class Vitals:
     """What one VitalsBatch carries."""
@@ -47,11 +56,13 @@ class Vitals:
     heart_rate: tuple[HeartRateReading, ...] = ()
     steps: tuple[StepReading, ...] = ()
     vendor: Mapping[str, str] = field(default_factory=dict)
+    readings: tuple[SensorReading, ...] = ()
 
     @property
     def start_us(self) -> int:
         """Time of the earliest reading."""
         times = [reading.time_us for reading in self.heart_rate] + [reading.start_us for reading in self.steps]
+        times += [reading.time_us for reading in self.readings]
         if not times:
             msg = "a vitals message needs at least one reading"
             raise ValueError(msg)
@@ -86,6 +97,7 @@ def encode_vitals(identity: MessageIdentity, vitals: Vitals, monotonic_us: int) 
         heart_rate=_heart_rates(vitals.heart_rate),
         steps=_step_counts(vitals.steps),
         vendor=vitals.vendor,
+        readings=[pb.SensorReading(**reading._asdict()) for reading in vitals.readings],
     )
     return EncodedMessage(VITALS, identity, message.SerializeToString(deterministic=True), vitals.start_us)
 

@@ -48,6 +48,15 @@ class StepsForm(_Strict):
     count: int = Field(ge=-(2**31), lt=2**31)
 
 
+class ReadingForm(_Strict):
+    """One number of a declared sensor type."""
+
+    sensor: str
+    channel: str = ""
+    time_us: Int64
+    value: Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
 class VitalsForm(_Strict):
     """A VitalsBatch in JSON."""
 
@@ -58,11 +67,13 @@ class VitalsForm(_Strict):
     start_monotonic_us: Int64 = 0
     heart_rate: list[HeartRateForm] = Field(default=[], max_length=MAX_READINGS)
     steps: list[StepsForm] = Field(default=[], max_length=MAX_READINGS)
+    readings: list[ReadingForm] = Field(default=[], max_length=MAX_READINGS)
     vendor: dict[str, str] = {}
 
     def message(self) -> pb.VitalsBatch:
         """Return the protobuf message; without a start time, the earliest reading's."""
         times = [reading.time_us for reading in self.heart_rate] + [reading.start_time_us for reading in self.steps]
+        times += [reading.time_us for reading in self.readings]
         fields = self.model_dump(exclude={"start_time_us"})
         start_us = self.start_time_us if self.start_time_us is not None else min(times, default=0)
         return pb.VitalsBatch(**fields, start_time_us=start_us)

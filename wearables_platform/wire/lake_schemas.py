@@ -137,6 +137,7 @@ _ACCELERATION: Final = {
 _VITALS: Final = {
     "heart_rate": Meaning("readings as sent: time_us since 1970, bpm in beats per minute"),
     "steps": Meaning("counts as sent: start_time_us, end_time_us since 1970, count"),
+    "readings": Meaning("numbers of declared sensor types as sent: sensor, channel, time_us since 1970, value"),
     "vendor": Meaning("fields of the vendor's that the schema does not know, as they came"),
 }
 _STATUS: Final = {
@@ -248,7 +249,14 @@ SCHEMAS: Final = {
             {"samples": ("encoding", *sample_columns.STORED)},
             split_floats=True,
         ),
-        LakeSchema(VITALS_DATASET, 2, _IDENTITY | _VITALS | _ARCHIVED, _MESSAGE_SPAN, _hex_to_bytes, _bytes_to_hex),
+        LakeSchema(
+            VITALS_DATASET,
+            3,  # 2: no readings of declared sensor types; 1: the hash as text
+            _IDENTITY | _VITALS | _ARCHIVED,
+            _MESSAGE_SPAN,
+            _hex_to_bytes,
+            _bytes_to_hex,
+        ),
         LakeSchema(STATUS_DATASET, 2, _IDENTITY | _STATUS | _ARCHIVED, _MESSAGE_SPAN, _hex_to_bytes, _bytes_to_hex),
         LakeSchema(QUARANTINE_DATASET, 1, _QUARANTINE, ("append_time_us", "append_time_us")),
         LakeSchema(

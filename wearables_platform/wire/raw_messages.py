@@ -81,7 +81,7 @@ def _ends_us(channel: Channel, rows: pa.RecordBatch) -> npt.NDArray[np.int64]:
         return message_spans_us(rows, accel_values_g(rows)[1])[1]
     ends: npt.NDArray[np.int64] = rows.column("start_time_us").to_numpy().copy()
     if channel is VITALS:
-        for name, field in (("heart_rate", "time_us"), ("steps", "end_time_us")):
+        for name, field in (("heart_rate", "time_us"), ("steps", "end_time_us"), ("readings", "time_us")):
             readings = rows.column(name)
             if len(readings.flatten()):
                 np.maximum.at(ends, pc.list_parent_indices(readings).to_numpy(), readings.flatten().field(field))

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from wearables_platform.domain.channels import ACCELERATION, MAX_RATE_HZ, MIN_RATE_HZ, STATUS, VITALS, Channel
 from wearables_platform.domain.identity import BOOT_ID_BITS, DEVICE_ID_PATTERN, MAX_SEQUENCE
 from wearables_platform.domain.reasons import DeadLetterReason
+from wearables_platform.domain.sensor_types import NAME
 from wearables_platform.wire.v1 import telemetry_pb2 as pb
 
 MAX_READINGS: Final = 10_000
@@ -56,10 +57,7 @@ def describe(channel: Channel, rows: pa.RecordBatch, row: int, reason: DeadLette
 
 
 def _identity_rules(rows: pa.RecordBatch) -> Iterator[Rule]:
-    encoded = pc.dictionary_encode(rows.column("device_id"))
-    matches = pc.match_substring_regex(encoded.dictionary, pattern=DEVICE_ID_PATTERN)
-    good_id = matches.to_numpy(zero_copy_only=False)[encoded.indices.to_numpy(zero_copy_only=False)]
-    yield DeadLetterReason.BAD_DEVICE_ID, ~good_id.astype(bool)
+    yield DeadLetterReason.BAD_DEVICE_ID, ~_matches(rows.column("device_id"), DEVICE_ID_PATTERN)
     boot = rows.column("boot_id").to_numpy()
     sequence = rows.column("sequence").to_numpy()
     start = rows.column("start_time_us").to_numpy()
@@ -93,20 +91,30 @@ def _bad_blocks(rows: pa.RecordBatch, sample_counts: npt.NDArray[np.int64]) -> M
 
 
 def _vitals_rules(rows: pa.RecordBatch) -> Iterator[Rule]:
-    heart_rate, steps = rows.column("heart_rate"), rows.column("steps")
+    heart_rate, steps, sensors = (rows.column(name) for name in ("heart_rate", "steps", "readings"))
     too_many = np.zeros(rows.num_rows, bool)
-    for column in (heart_rate, steps):
+    for column in (heart_rate, steps, sensors):
         too_many |= pc.list_value_length(column).to_numpy() > MAX_READINGS
     too_many |= np.array([len(fields) > MAX_VENDOR_FIELDS for fields in rows.column("vendor").to_pylist()], bool)
     yield DeadLetterReason.BAD_READING, too_many
     yield DeadLetterReason.BAD_READING, _any_in_row(heart_rate, ~_instant(_child(heart_rate, "time_us")))
     begin, end = _child(steps, "start_time_us"), _child(steps, "end_time_us")
     yield DeadLetterReason.BAD_READING, _any_in_row(steps, ~_instant(begin) | ~_instant(end) | (end <= begin))
+    if len(readings := sensors.flatten()):
+        named = _matches(readings.field("sensor"), f"^{NAME}$") & _matches(readings.field("channel"), f"^({NAME})?$")
+        yield DeadLetterReason.BAD_READING, _any_in_row(sensors, ~named | ~_instant(_child(sensors, "time_us")))
 
 
 def _status_rules(rows: pa.RecordBatch) -> Iterator[Rule]:
     battery = rows.column("battery_percent").to_numpy()
     yield DeadLetterReason.BAD_READING, ~((battery == -1) | ((battery >= 0) & (battery <= 100)))
+
+
+def _matches(texts: pa.Array, pattern: str) -> Mask:
+    encoded = pc.dictionary_encode(texts)
+    matches = pc.match_substring_regex(encoded.dictionary, pattern=pattern).to_numpy(zero_copy_only=False)
+    found: Mask = matches[encoded.indices.to_numpy(zero_copy_only=False)].astype(bool)
+    return found
 
 
 def _instant(time_us: npt.NDArray[np.int64]) -> Mask:

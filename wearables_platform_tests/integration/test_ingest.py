@@ -61,6 +61,7 @@ def vitals_document(device: Enrolled, **changes: Any) -> dict[str, Any]:
         "heart_rate": [{"time_us": START_US + 1, "bpm": 60.5}, {"time_us": str(START_US), "bpm": 61}],
         "steps": [{"start_time_us": START_US + 2, "end_time_us": START_US + 3, "count": 4}],
         "vendor": {"b": "2", "a": "1"},
+        "readings": [{"sensor": "skin_temperature", "time_us": START_US + 4, "value": 33.1}],
     } | changes
 
 
@@ -90,6 +91,9 @@ def test_json_becomes_one_protobuf_however_it_is_written(client: FlaskClient, ri
     message = pb.VitalsBatch.FromString(first.payload)
     assert message.start_time_us == START_US, "the earliest reading's, where none is said"
     assert [reading.bpm for reading in message.heart_rate] == [60.5, 61.0]
+    assert [(reading.sensor, reading.channel, reading.value) for reading in message.readings] == [
+        ("skin_temperature", "", 33.1)
+    ]
 
 
 def test_status_comes_as_json_too(client: FlaskClient, rig: IngestRig, device: Enrolled) -> None:
@@ -138,6 +142,7 @@ def test_a_bad_message_is_refused_with_its_reason_and_kept_as_a_dead_letter(
         ({"sequence": 2**64}, "sequence"),
         ({"boot_id": "xyzxyzxyzxyzxyzx"}, "boot_id"),
         ({"pulse": 60}, "pulse"),
+        ({"readings": [{"sensor": "skin_temperature", "time_us": START_US, "value": "warm"}]}, "readings.0.value"),
         ({"vendor": {"name": "\ud800"}}, "surrogates"),
     ],
 )

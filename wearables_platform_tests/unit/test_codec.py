@@ -79,10 +79,17 @@ def test_a_bad_payload_is_named_and_its_neighbours_survive(case: str) -> None:
         (vitals(steps=[pb.StepCount(start_time_us=5, end_time_us=5, count=1)]), DeadLetterReason.BAD_READING),
         (vitals(heart_rate=[pb.HeartRate(time_us=2**62, bpm=60)]), DeadLetterReason.BAD_READING),
         (vitals(vendor={str(i): "" for i in range(65)}), DeadLetterReason.BAD_READING),
+        (vitals(readings=[pb.SensorReading(sensor="", time_us=1)]), DeadLetterReason.BAD_READING),
+        (vitals(readings=[pb.SensorReading(sensor="Skin", time_us=1)]), DeadLetterReason.BAD_READING),
+        (vitals(readings=[pb.SensorReading(sensor="a" * 64, time_us=1)]), DeadLetterReason.BAD_READING),
+        (vitals(readings=[pb.SensorReading(sensor="a", channel="x-y", time_us=1)]), DeadLetterReason.BAD_READING),
+        (vitals(readings=[pb.SensorReading(sensor="a", time_us=2**62)]), DeadLetterReason.BAD_READING),
+        (vitals(readings=[pb.SensorReading(sensor="a", time_us=1)] * 10_001), DeadLetterReason.BAD_READING),
     ],
 )
 def test_a_vitals_batch_with_an_impossible_reading_is_refused_as_a_whole(payload: bytes, reason: str) -> None:
-    good = vitals(heart_rate=[pb.HeartRate(time_us=START_US, bpm=-5)], vendor={"spo2": "97"})
+    strange = pb.SensorReading(sensor="never_heard_of", time_us=START_US, value=float("nan"))
+    good = vitals(heart_rate=[pb.HeartRate(time_us=START_US, bpm=-5)], vendor={"spo2": "97"}, readings=[strange])
     decoded = codec.decode(VITALS, [good, payload, vitals()])
     assert [(bad.position, bad.reason) for bad in decoded.rejected] == [(1, reason)]
 

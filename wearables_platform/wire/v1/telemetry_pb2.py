@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*wearables_platform/wire/v1/telemetry.proto\x12\x1awearables_platform.wire.v1\"\xb2\x03\n\x11\x41\x63\x63\x65lerationBatch\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\x06\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x15\n\rstart_time_us\x18\x04 \x01(\x10\x12\x1a\n\x12start_monotonic_us\x18\x05 \x01(\x10\x12\x0f\n\x07rate_hz\x18\x06 \x01(\x01\x12<\n\x08\x65ncoding\x18\x07 \x01(\x0e\x32*.wearables_platform.wire.v1.SampleEncoding\x12\x0f\n\x07scale_g\x18\x08 \x01(\x02\x12\x0f\n\x07samples\x18\t \x01(\x0c\x12\x16\n\x0esource_rate_hz\x18\n \x01(\x01\x12>\n\x0c\x64ownsampling\x18\x0b \x01(\x0e\x32(.wearables_platform.wire.v1.Downsampling\x12\x0f\n\x07range_g\x18\x0c \x01(\x02\x12\x13\n\x0b\x62lock_count\x18\r \x01(\r\x12\x12\n\npeak_raw_g\x18\x0e \x03(\x02\x12\x0e\n\x06peak_g\x18\x0f \x03(\x02\x12\x10\n\x08glitches\x18\x10 \x03(\r\x12\x0f\n\x07\x63lipped\x18\x11 \x03(\r\")\n\tHeartRate\x12\x0f\n\x07time_us\x18\x01 \x01(\x10\x12\x0b\n\x03\x62pm\x18\x02 \x01(\x02\"F\n\tStepCount\x12\x15\n\rstart_time_us\x18\x01 \x01(\x10\x12\x13\n\x0b\x65nd_time_us\x18\x02 \x01(\x10\x12\r\n\x05\x63ount\x18\x03 \x01(\x11\"\xdb\x02\n\x0bVitalsBatch\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\x06\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x15\n\rstart_time_us\x18\x04 \x01(\x10\x12\x1a\n\x12start_monotonic_us\x18\x05 \x01(\x10\x12\x39\n\nheart_rate\x18\x06 \x03(\x0b\x32%.wearables_platform.wire.v1.HeartRate\x12\x34\n\x05steps\x18\x07 \x03(\x0b\x32%.wearables_platform.wire.v1.StepCount\x12\x43\n\x06vendor\x18\x08 \x03(\x0b\x32\x33.wearables_platform.wire.v1.VitalsBatch.VendorEntry\x1a-\n\x0bVendorEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf4\x03\n\x0c\x44\x65viceStatus\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\x06\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x15\n\rstart_time_us\x18\x04 \x01(\x10\x12\x1a\n\x12start_monotonic_us\x18\x05 \x01(\x10\x12\x17\n\x0f\x62\x61ttery_percent\x18\x06 \x01(\x02\x12\x0c\n\x04worn\x18\x07 \x01(\x08\x12\x16\n\x0e\x63lient_version\x18\x08 \x01(\t\x12\x19\n\x11messages_produced\x18\t \x01(\x04\x12W\n\x10messages_dropped\x18\n \x03(\x0b\x32=.wearables_platform.wire.v1.DeviceStatus.MessagesDroppedEntry\x12\x1c\n\x14\x61\x63\x63\x65leration_boot_id\x18\x0b \x01(\x06\x12\x16\n\x0esource_rate_hz\x18\x0c \x01(\x01\x12\x16\n\x0etarget_rate_hz\x18\r \x01(\x01\x12\x1a\n\x12\x62locks_per_message\x18\x0e \x01(\r\x12\x14\n\x0c\x64\x65vice_model\x18\x0f \x01(\t\x12\x10\n\x08\x66irmware\x18\x10 \x01(\t\x1a\x36\n\x14MessagesDroppedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"=\n\rSequenceRange\x12\x0f\n\x07\x62oot_id\x18\x01 \x01(\x06\x12\r\n\x05\x66irst\x18\x02 \x01(\x04\x12\x0c\n\x04last\x18\x03 \x01(\x04\"1\n\x07Refusal\x12\x16\n\x0epayload_sha256\x18\x01 \x01(\x0c\x12\x0e\n\x06reason\x18\x02 \x01(\t\"|\n\x07Receipt\x12;\n\x08\x61\x63\x63\x65pted\x18\x01 \x03(\x0b\x32).wearables_platform.wire.v1.SequenceRange\x12\x34\n\x07refused\x18\x02 \x03(\x0b\x32#.wearables_platform.wire.v1.Refusal\"\x84\x01\n\x0cModelRelease\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x11\n\tlake_path\x18\x04 \x01(\t\x12\x19\n\x11\x65\x66\x66\x65\x63tive_from_us\x18\x05 \x01(\x10\x12\x17\n\x0f\x66\x65\x61ture_version\x18\x06 \x01(\t*r\n\x0eSampleEncoding\x12\x1f\n\x1bSAMPLE_ENCODING_UNSPECIFIED\x10\x00\x12\x1d\n\x19SAMPLE_ENCODING_FLOAT32_G\x10\x01\x12 \n\x1cSAMPLE_ENCODING_INT16_SCALED\x10\x02*\x80\x01\n\x0c\x44ownsampling\x12\x1c\n\x18\x44OWNSAMPLING_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44OWNSAMPLING_NONE\x10\x01\x12\x1b\n\x17\x44OWNSAMPLING_BLOCK_MEAN\x10\x02\x12\x1e\n\x1a\x44OWNSAMPLING_POLYPHASE_FIR\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*wearables_platform/wire/v1/telemetry.proto\x12\x1awearables_platform.wire.v1\"\xb2\x03\n\x11\x41\x63\x63\x65lerationBatch\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\x06\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x15\n\rstart_time_us\x18\x04 \x01(\x10\x12\x1a\n\x12start_monotonic_us\x18\x05 \x01(\x10\x12\x0f\n\x07rate_hz\x18\x06 \x01(\x01\x12<\n\x08\x65ncoding\x18\x07 \x01(\x0e\x32*.wearables_platform.wire.v1.SampleEncoding\x12\x0f\n\x07scale_g\x18\x08 \x01(\x02\x12\x0f\n\x07samples\x18\t \x01(\x0c\x12\x16\n\x0esource_rate_hz\x18\n \x01(\x01\x12>\n\x0c\x64ownsampling\x18\x0b \x01(\x0e\x32(.wearables_platform.wire.v1.Downsampling\x12\x0f\n\x07range_g\x18\x0c \x01(\x02\x12\x13\n\x0b\x62lock_count\x18\r \x01(\r\x12\x12\n\npeak_raw_g\x18\x0e \x03(\x02\x12\x0e\n\x06peak_g\x18\x0f \x03(\x02\x12\x10\n\x08glitches\x18\x10 \x03(\r\x12\x0f\n\x07\x63lipped\x18\x11 \x03(\r\")\n\tHeartRate\x12\x0f\n\x07time_us\x18\x01 \x01(\x10\x12\x0b\n\x03\x62pm\x18\x02 \x01(\x02\"F\n\tStepCount\x12\x15\n\rstart_time_us\x18\x01 \x01(\x10\x12\x13\n\x0b\x65nd_time_us\x18\x02 \x01(\x10\x12\r\n\x05\x63ount\x18\x03 \x01(\x11\"P\n\rSensorReading\x12\x0e\n\x06sensor\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x0f\n\x07time_us\x18\x03 \x01(\x10\x12\r\n\x05value\x18\x04 \x01(\x01\"\x98\x03\n\x0bVitalsBatch\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\x06\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x15\n\rstart_time_us\x18\x04 \x01(\x10\x12\x1a\n\x12start_monotonic_us\x18\x05 \x01(\x10\x12\x39\n\nheart_rate\x18\x06 \x03(\x0b\x32%.wearables_platform.wire.v1.HeartRate\x12\x34\n\x05steps\x18\x07 \x03(\x0b\x32%.wearables_platform.wire.v1.StepCount\x12\x43\n\x06vendor\x18\x08 \x03(\x0b\x32\x33.wearables_platform.wire.v1.VitalsBatch.VendorEntry\x12;\n\x08readings\x18\t \x03(\x0b\x32).wearables_platform.wire.v1.SensorReading\x1a-\n\x0bVendorEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf4\x03\n\x0c\x44\x65viceStatus\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\x06\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x15\n\rstart_time_us\x18\x04 \x01(\x10\x12\x1a\n\x12start_monotonic_us\x18\x05 \x01(\x10\x12\x17\n\x0f\x62\x61ttery_percent\x18\x06 \x01(\x02\x12\x0c\n\x04worn\x18\x07 \x01(\x08\x12\x16\n\x0e\x63lient_version\x18\x08 \x01(\t\x12\x19\n\x11messages_produced\x18\t \x01(\x04\x12W\n\x10messages_dropped\x18\n \x03(\x0b\x32=.wearables_platform.wire.v1.DeviceStatus.MessagesDroppedEntry\x12\x1c\n\x14\x61\x63\x63\x65leration_boot_id\x18\x0b \x01(\x06\x12\x16\n\x0esource_rate_hz\x18\x0c \x01(\x01\x12\x16\n\x0etarget_rate_hz\x18\r \x01(\x01\x12\x1a\n\x12\x62locks_per_message\x18\x0e \x01(\r\x12\x14\n\x0c\x64\x65vice_model\x18\x0f \x01(\t\x12\x10\n\x08\x66irmware\x18\x10 \x01(\t\x1a\x36\n\x14MessagesDroppedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"=\n\rSequenceRange\x12\x0f\n\x07\x62oot_id\x18\x01 \x01(\x06\x12\r\n\x05\x66irst\x18\x02 \x01(\x04\x12\x0c\n\x04last\x18\x03 \x01(\x04\"1\n\x07Refusal\x12\x16\n\x0epayload_sha256\x18\x01 \x01(\x0c\x12\x0e\n\x06reason\x18\x02 \x01(\t\"|\n\x07Receipt\x12;\n\x08\x61\x63\x63\x65pted\x18\x01 \x03(\x0b\x32).wearables_platform.wire.v1.SequenceRange\x12\x34\n\x07refused\x18\x02 \x03(\x0b\x32#.wearables_platform.wire.v1.Refusal\"\x84\x01\n\x0cModelRelease\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x11\n\tlake_path\x18\x04 \x01(\t\x12\x19\n\x11\x65\x66\x66\x65\x63tive_from_us\x18\x05 \x01(\x10\x12\x17\n\x0f\x66\x65\x61ture_version\x18\x06 \x01(\t*r\n\x0eSampleEncoding\x12\x1f\n\x1bSAMPLE_ENCODING_UNSPECIFIED\x10\x00\x12\x1d\n\x19SAMPLE_ENCODING_FLOAT32_G\x10\x01\x12 \n\x1cSAMPLE_ENCODING_INT16_SCALED\x10\x02*\x80\x01\n\x0c\x44ownsampling\x12\x1c\n\x18\x44OWNSAMPLING_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44OWNSAMPLING_NONE\x10\x01\x12\x1b\n\x17\x44OWNSAMPLING_BLOCK_MEAN\x10\x02\x12\x1e\n\x1a\x44OWNSAMPLING_POLYPHASE_FIR\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,30 +35,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VITALSBATCH_VENDORENTRY']._serialized_options = b'8\001'
   _globals['_DEVICESTATUS_MESSAGESDROPPEDENTRY']._loaded_options = None
   _globals['_DEVICESTATUS_MESSAGESDROPPEDENTRY']._serialized_options = b'8\001'
-  _globals['_SAMPLEENCODING']._serialized_start=1854
-  _globals['_SAMPLEENCODING']._serialized_end=1968
-  _globals['_DOWNSAMPLING']._serialized_start=1971
-  _globals['_DOWNSAMPLING']._serialized_end=2099
+  _globals['_SAMPLEENCODING']._serialized_start=1997
+  _globals['_SAMPLEENCODING']._serialized_end=2111
+  _globals['_DOWNSAMPLING']._serialized_start=2114
+  _globals['_DOWNSAMPLING']._serialized_end=2242
   _globals['_ACCELERATIONBATCH']._serialized_start=75
   _globals['_ACCELERATIONBATCH']._serialized_end=509
   _globals['_HEARTRATE']._serialized_start=511
   _globals['_HEARTRATE']._serialized_end=552
   _globals['_STEPCOUNT']._serialized_start=554
   _globals['_STEPCOUNT']._serialized_end=624
-  _globals['_VITALSBATCH']._serialized_start=627
-  _globals['_VITALSBATCH']._serialized_end=974
-  _globals['_VITALSBATCH_VENDORENTRY']._serialized_start=929
-  _globals['_VITALSBATCH_VENDORENTRY']._serialized_end=974
-  _globals['_DEVICESTATUS']._serialized_start=977
-  _globals['_DEVICESTATUS']._serialized_end=1477
-  _globals['_DEVICESTATUS_MESSAGESDROPPEDENTRY']._serialized_start=1423
-  _globals['_DEVICESTATUS_MESSAGESDROPPEDENTRY']._serialized_end=1477
-  _globals['_SEQUENCERANGE']._serialized_start=1479
-  _globals['_SEQUENCERANGE']._serialized_end=1540
-  _globals['_REFUSAL']._serialized_start=1542
-  _globals['_REFUSAL']._serialized_end=1591
-  _globals['_RECEIPT']._serialized_start=1593
-  _globals['_RECEIPT']._serialized_end=1717
-  _globals['_MODELRELEASE']._serialized_start=1720
-  _globals['_MODELRELEASE']._serialized_end=1852
+  _globals['_SENSORREADING']._serialized_start=626
+  _globals['_SENSORREADING']._serialized_end=706
+  _globals['_VITALSBATCH']._serialized_start=709
+  _globals['_VITALSBATCH']._serialized_end=1117
+  _globals['_VITALSBATCH_VENDORENTRY']._serialized_start=1072
+  _globals['_VITALSBATCH_VENDORENTRY']._serialized_end=1117
+  _globals['_DEVICESTATUS']._serialized_start=1120
+  _globals['_DEVICESTATUS']._serialized_end=1620
+  _globals['_DEVICESTATUS_MESSAGESDROPPEDENTRY']._serialized_start=1566
+  _globals['_DEVICESTATUS_MESSAGESDROPPEDENTRY']._serialized_end=1620
+  _globals['_SEQUENCERANGE']._serialized_start=1622
+  _globals['_SEQUENCERANGE']._serialized_end=1683
+  _globals['_REFUSAL']._serialized_start=1685
+  _globals['_REFUSAL']._serialized_end=1734
+  _globals['_RECEIPT']._serialized_start=1736
+  _globals['_RECEIPT']._serialized_end=1860
+  _globals['_MODELRELEASE']._serialized_start=1863
+  _globals['_MODELRELEASE']._serialized_end=1995
 # @@protoc_insertion_point(module_scope)

@@ -83,8 +83,20 @@ class StepCount(_message.Message):
     count: int
     def __init__(self, start_time_us: _Optional[int] = ..., end_time_us: _Optional[int] = ..., count: _Optional[int] = ...) -> None: ...
 
+class SensorReading(_message.Message):
+    __slots__ = ("sensor", "channel", "time_us", "value")
+    SENSOR_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    TIME_US_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    sensor: str
+    channel: str
+    time_us: int
+    value: float
+    def __init__(self, sensor: _Optional[str] = ..., channel: _Optional[str] = ..., time_us: _Optional[int] = ..., value: _Optional[float] = ...) -> None: ...
+
 class VitalsBatch(_message.Message):
-    __slots__ = ("device_id", "boot_id", "sequence", "start_time_us", "start_monotonic_us", "heart_rate", "steps", "vendor")
+    __slots__ = ("device_id", "boot_id", "sequence", "start_time_us", "start_monotonic_us", "heart_rate", "steps", "vendor", "readings")
     class VendorEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -100,6 +112,7 @@ class VitalsBatch(_message.Message):
     HEART_RATE_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     VENDOR_FIELD_NUMBER: _ClassVar[int]
+    READINGS_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     boot_id: int
     sequence: int
@@ -108,7 +121,8 @@ class VitalsBatch(_message.Message):
     heart_rate: _containers.RepeatedCompositeFieldContainer[HeartRate]
     steps: _containers.RepeatedCompositeFieldContainer[StepCount]
     vendor: _containers.ScalarMap[str, str]
-    def __init__(self, device_id: _Optional[str] = ..., boot_id: _Optional[int] = ..., sequence: _Optional[int] = ..., start_time_us: _Optional[int] = ..., start_monotonic_us: _Optional[int] = ..., heart_rate: _Optional[_Iterable[_Union[HeartRate, _Mapping]]] = ..., steps: _Optional[_Iterable[_Union[StepCount, _Mapping]]] = ..., vendor: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    readings: _containers.RepeatedCompositeFieldContainer[SensorReading]
+    def __init__(self, device_id: _Optional[str] = ..., boot_id: _Optional[int] = ..., sequence: _Optional[int] = ..., start_time_us: _Optional[int] = ..., start_monotonic_us: _Optional[int] = ..., heart_rate: _Optional[_Iterable[_Union[HeartRate, _Mapping]]] = ..., steps: _Optional[_Iterable[_Union[StepCount, _Mapping]]] = ..., vendor: _Optional[_Mapping[str, str]] = ..., readings: _Optional[_Iterable[_Union[SensorReading, _Mapping]]] = ...) -> None: ...
 
 class DeviceStatus(_message.Message):
     __slots__ = ("device_id", "boot_id", "sequence", "start_time_us", "start_monotonic_us", "battery_percent", "worn", "client_version", "messages_produced", "messages_dropped", "acceleration_boot_id", "source_rate_hz", "target_rate_hz", "blocks_per_message", "device_model", "firmware")
