@@ -15,11 +15,13 @@ import numpy.typing as npt
 from stream.decode import DeadLetter, Ints, Messages, decode_fetch
 from stream.latest import latest_of_messages, latest_of_windows
 from stream.order import ClockStep, Gap, Late, Ordered, restore_order
+from stream.sensor_values import latest_of_sensors
 from stream.state import PartitionState, Pending
 from stream.windows import Derived, accept, close_idle, close_windows
 from wearables_platform.clients.kafka import Fetch
 from wearables_platform.clients.latest import LatestBatch
-from wearables_platform.domain.channels import ACCELERATION, CHANNEL_BY_TOPIC
+from wearables_platform.domain.channels import ACCELERATION, CHANNEL_BY_TOPIC, VITALS
+from wearables_platform.domain.sensor_types import SensorType
 from wearables_platform.signals.device_rules import Findings
 from wearables_platform.signals.windows import WindowRows
 from wearables_platform.wire.codec import DEFAULT_MAX_PAYLOAD_BYTES
@@ -102,6 +104,7 @@ class PartitionRules:
     step_us: int = 250_000
     flush_us: int = 1_000_000
     max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES
+    sensor_types: tuple[SensorType, ...] = ()
 
 
 class Partition:
@@ -138,6 +141,8 @@ class Partition:
         state.next_offset, state.log_us = next_offset, decoded.log_us
         self._since_flush += len(fetch)
         latest = latest_of_messages(self.channel, decoded.messages, ordered.fresh)
+        if self.channel is VITALS and self.rules.sensor_types:
+            latest += latest_of_sensors(decoded.messages, ordered.fresh, self.rules.sensor_types)
         newest_us = int(fetch.append_us.max()) if len(fetch) else 0
         harvest = self._harvest(now_us, decoded.dead_letters, latest, newest_us)
         messages = decoded.messages

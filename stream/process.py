@@ -35,6 +35,7 @@ from wearables_platform.errors import LogPositionError, StoreRefused
 from wearables_platform.health import Health, HealthServer
 from wearables_platform.logs import configure_logging, get_logger
 from wearables_platform.models.predict import Scorer, load_scorer
+from wearables_platform.sensor_catalogue import sensor_types
 from wearables_platform.settings import Settings
 from wearables_platform.wire.codec import require_fast_protobuf
 from wearables_platform.wire.v1.telemetry_pb2 import ModelRelease
@@ -123,6 +124,7 @@ def rules_of(settings: Settings) -> PartitionRules:
         hold_us=round(settings.reorder_hold_s * 1e6),
         idle_us=round(settings.idle_after_s * 1e6),
         max_payload_bytes=settings.max_payload_bytes,
+        sensor_types=sensor_types(settings.sensor_types_dir),
     )
 
 

@@ -46,6 +46,10 @@ class Settings(BaseSettings):
     lake_access_key: SecretStr | None = Field(None, description="S3 access key; unset uses the SDK's own chain.")
     lake_secret_key: SecretStr | None = Field(None, description="S3 secret key.")
 
+    sensor_types_dir: Path | None = Field(
+        None, description="Directory of sensor types of your own: a folder each with a `defs.yaml`."
+    )
+
     prefer_embedded: bool = Field(
         False, description="`wearables up` takes the wheels' servers even where PATH has better ones."
     )

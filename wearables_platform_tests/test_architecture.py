@@ -30,6 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "wearables_platform.checks",
         "wearables_platform.freshness",
         "wearables_platform.retention",
+        "wearables_platform.components",
         "wearables_platform.schedules",
         "wearables_platform.sensors",
         "wearables_platform.api",
@@ -49,7 +50,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "wearables_platform.web",
     ),
     ("wearables_platform.clients", "wearables_platform.sql"),
-    ("wearables_platform.wire",),
+    ("wearables_platform.wire", "wearables_platform.sensor_catalogue", "wearables_platform.sensor_types"),
     ("wearables_platform.signals", "wearables_platform.domain"),
     ("wearables_platform.errors", "wearables_platform.settings", "wearables_platform.logs"),
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from wearables_platform.api.replies import Freshness, Latest, RecentAnomaly
+from wearables_platform.api.replies import Freshness, Latest, RecentAnomaly, SensorValue
 from wearables_platform.domain.time_policy import US_PER_S, from_us, to_us
 
 # A device sends every 100 ms; after this long without a message it is off, out of reach or broken.
@@ -72,8 +72,23 @@ def latest_values(device_id: str, raw: RawLatest, as_of: datetime) -> Latest:
         model_version=raw.get("model_version") or None,
         battery_percent=_real(raw, "battery_percent"),
         worn=_flag(raw, "worn"),
+        sensors=sensor_values(raw),
         **{name: _real(raw, name) for name in ("x_g", "y_g", "z_g", "vm_g", "rate_hz", "enmo_mg")},
     )
+
+
+def sensor_values(raw: RawLatest) -> list[SensorValue]:
+    """Return the newest value per channel of each declared sensor type, in the order of their names."""
+    return [
+        SensorValue(
+            sensor=group.split(":")[1],
+            channel=group.split(":")[2],
+            value=float(raw[group]),
+            unit=raw[f"{group}:unit"],
+            time=from_us(int(raw[f"{group}:time_us"])),
+        )
+        for group in sorted(name.removesuffix(":unit") for name in raw if name.endswith(":unit"))
+    ]
 
 
 def judge_freshness(event_us: int | None, append_us: int | None, as_of_us: int) -> Freshness:
@@ -157,7 +172,8 @@ def only_visible(
 
 
 def _newest(raw: RawLatest) -> int | None:
-    times_us = (_whole(raw, name) for name in ("time_us", "hr_time_us", "steps_end_us", "status_time_us"))
+    sensors = (name for name in raw if name.endswith(":time_us"))
+    times_us = (_whole(raw, name) for name in ("time_us", "hr_time_us", "steps_end_us", "status_time_us", *sensors))
     return max((time_us for time_us in times_us if time_us is not None), default=None)
 
 

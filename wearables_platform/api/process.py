@@ -14,6 +14,7 @@ from wearables_platform.api.live import MAX_STREAMS
 from wearables_platform.api.services import EXTENSION, Services
 from wearables_platform.clients.redis_reads import LatestReader
 from wearables_platform.logs import configure_logging
+from wearables_platform.sensor_catalogue import sensor_types
 from wearables_platform.settings import Settings
 from wearables_platform.web.server_log import LOGGER_CLASS
 
@@ -47,7 +48,9 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is not typed
 
     def load(self) -> Flask:
         """Build the application in the worker."""
-        return create_app(self._settings, LatestReader(self._settings.require("redis_url"), "wearables-api"))
+        declared = sensor_types(self._settings.sensor_types_dir)
+        reader = LatestReader(self._settings.require("redis_url"), "wearables-api", sensor_types=declared)
+        return create_app(self._settings, reader)
 
 
 def _gunicorn_options(settings: Settings) -> dict[str, Any]:
@@ -70,4 +73,5 @@ def run(settings: Settings) -> None:
     configure_logging("api")
     for name in ("api_token", "sql_url", "redis_url", "api_port"):
         settings.require(name)
+    sensor_types(settings.sensor_types_dir)  # a mistake in a file is said here, not in a worker
     Server(settings).run()

@@ -28,6 +28,16 @@ class DevicePage(BaseModel):
     next_cursor: str | None = Field(description="Where the next page begins; null on the last.")
 
 
+class SensorValue(BaseModel):
+    """The newest believable value of one channel of a declared sensor type."""
+
+    sensor: str = Field(description="Type of the sensor, such as skin_temperature.")
+    channel: str = Field(description="Which of its channels.")
+    value: float = Field(description="The value, in `unit`.")
+    unit: str = Field(description="Unit of the value, UCUM.")
+    time: datetime = Field(description="When it was measured.")
+
+
 class Latest(BaseModel):
     """The newest values of a device by event time; a value never seen is null."""
 
@@ -57,6 +67,9 @@ class Latest(BaseModel):
     model_version: str | None = Field(description="Version of the model that scored it.")
     battery_percent: float | None = Field(description="Battery charge, percent.")
     worn: bool | None = Field(description="Whether the device says it is worn.")
+    sensors: list[SensorValue] = Field(
+        description="Newest values of declared sensor types, by name."
+    )
 
 
 class DaySpan(BaseModel):

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 # The fields of a device that are newer or older together. A reader asks for all of them.
 GROUPS: Final = ("motion", "window", "heart_rate", "steps", "status", "rolling", "wear")
+SENSOR: Final = "sensor"  # and a group per channel of a declared sensor type, see `sensor_group`
 GUARD_DIGITS: Final = 32
 TRACE_POINTS: Final = 250  # 10 s at 25 Hz
 TRACE_SPAN_US: Final = 10_000_000
@@ -76,7 +77,7 @@ class LatestBatch:
 
     def __post_init__(self) -> None:
         """Refuse a group no reader asks for."""
-        if self.group not in GROUPS:
+        if self.group not in GROUPS and not self.group.startswith(f"{SENSOR}:"):
             msg = f"no group of newest values is called {self.group}"
             raise ValueError(msg)
 
@@ -93,6 +94,15 @@ class LatestBatch:
         parts += ['"}' if self.fields else "{}", ""]  # the last is what joins them
         packed: list[bytes] = pc.binary_join_element_wise(*parts).cast(pa.binary()).to_pylist()
         return packed
+
+
+def sensor_group(sensor: str, channel: str) -> str:
+    """Return the group of one channel of a declared sensor type; its fields are called the same, and what follows.
+
+    >>> sensor_group("skin_temperature", "value")
+    'sensor:skin_temperature:value'
+    """
+    return f"{SENSOR}:{sensor}:{channel}"
 
 
 def unpacked(value: bytes | None) -> dict[str, str]:

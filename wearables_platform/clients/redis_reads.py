@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from wearables_platform.clients.latest import GROUPS, joined_trace, unpacked
+from wearables_platform.clients.latest import GROUPS, joined_trace, sensor_group, unpacked
 from wearables_platform.clients.redis import (
     ANOMALIES_KEY,
     AS_BYTES,
@@ -21,13 +21,19 @@ from wearables_platform.clients.redis import (
     trace_key,
     value_key,
 )
+from wearables_platform.domain.sensor_types import SensorType
 
 
 class LatestReader:
-    """Reads the newest values of the fleet; driver errors leave as `StoreUnavailable` or `StoreRefused`."""
+    """Reads the newest values of the fleet; driver errors leave as `StoreUnavailable` or `StoreRefused`.
 
-    def __init__(self, url: str, client_name: str) -> None:
+    Of readings of declared sensor types only those of `sensor_types` are read.
+    """
+
+    def __init__(self, url: str, client_name: str, *, sensor_types: Iterable[SensorType] = ()) -> None:
         self._redis: Any = connect(url, client_name)
+        sensors = (sensor_group(each.name, channel) for each in sensor_types for channel in each.channels)
+        self._groups = (*GROUPS, *sensors)
 
     def ping(self) -> None:
         """Raise `StoreUnavailable` unless Redis answers."""
@@ -46,12 +52,13 @@ class LatestReader:
 
     def latest(self, device_ids: Sequence[str]) -> list[dict[str, str]]:
         """Return each device's newest values, in one round trip; empty where nothing is known."""
-        keys = [value_key(device_id, group) for device_id in device_ids for group in GROUPS]
+        keys = [value_key(device_id, group) for device_id in device_ids for group in self._groups]
         with _translating():
             packed = self._redis.execute_command("MGET", *keys, **AS_BYTES) if keys else []
+        size = len(self._groups)
         return [
-            {name: text for value in packed[begin : begin + len(GROUPS)] for name, text in unpacked(value).items()}
-            for begin in range(0, len(keys), len(GROUPS))
+            {name: text for value in packed[begin : begin + size] for name, text in unpacked(value).items()}
+            for begin in range(0, len(keys), size)
         ]
 
     def trace(self, device_id: str, after_us: int) -> list[tuple[int, float]]:
