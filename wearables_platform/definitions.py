@@ -31,12 +31,16 @@ from wearables_platform.assets.serving.daily_heart_rate import daily_heart_rate
 from wearables_platform.assets.serving.daily_summary import daily_summary
 from wearables_platform.assets.serving.weekly_trend import weekly_trend
 from wearables_platform.checks import CHECKS
+from wearables_platform.components import sensor_definitions
 from wearables_platform.freshness import CHECK_SCHEDULE, check_yesterday, yesterday_is_built
 from wearables_platform.resources import RESOURCES
 from wearables_platform.retention import PURGE_SCHEDULE, purge_old_runs
 from wearables_platform.schedules import JOBS, SCHEDULES
+from wearables_platform.sensor_catalogue import declarations
 from wearables_platform.sensors import SENSORS
 from wearables_platform.settings import load_settings
+
+SENSOR_TYPES = sensor_definitions(declarations(load_settings().sensor_types_dir))
 
 ASSETS: list[Any] = [
     *TOPICS,
@@ -61,11 +65,13 @@ ASSETS: list[Any] = [
     parity,
     activity_on_spark,
     conservation,
+    *(SENSOR_TYPES.assets or ()),
 ]
+ASSET_CHECKS: list[Any] = [*CHECKS, *(SENSOR_TYPES.asset_checks or ())]
 
 defs = dg.Definitions(
     assets=with_code_references(ASSETS, load_settings()),
-    asset_checks=[*CHECKS, yesterday_is_built],
+    asset_checks=[*ASSET_CHECKS, yesterday_is_built],
     jobs=[*JOBS, retrain_models_job, purge_old_runs, check_yesterday],
     schedules=[*SCHEDULES, *ML_SCHEDULES, PURGE_SCHEDULE, CHECK_SCHEDULE],
     sensors=SENSORS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,12 +19,11 @@ from stream.sinks import write_history
 from stream.state import PartitionState
 from wearables_platform.archive.documents import sort_fetch
 from wearables_platform.archive.sink import ArchiveSink
-from wearables_platform.checks import CHECKS
 from wearables_platform.clients.kafka import Fetch
 from wearables_platform.clients.lake import Lake, open_lake
 from wearables_platform.clients.mongo import DocumentStore
 from wearables_platform.clients.sql import SqlClient
-from wearables_platform.definitions import ASSETS
+from wearables_platform.definitions import ASSET_CHECKS, ASSETS
 from wearables_platform.domain.channels import CHANNELS, Channel
 from wearables_platform.domain.time_policy import to_us
 from wearables_platform.resources import KafkaResource, LakeResource, ModelSigningResource, MongoResource, SqlResource
@@ -122,12 +122,17 @@ class BatchWorld:
         }
 
     def build(
-        self, *assets: str, first: str = DAY, last: str = DAY, raise_on_error: bool = True
+        self,
+        *assets: str,
+        first: str = DAY,
+        last: str = DAY,
+        raise_on_error: bool = True,
+        definitions: Sequence[Any] = (*ASSETS, *ASSET_CHECKS),
     ) -> dg.ExecuteInProcessResult:
         """Materialize assets, with their checks, for a range of days in one run."""
         tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
         return dg.materialize(
-            [*ASSETS, *CHECKS],
+            definitions,
             selection=list(assets),
             resources=self.resources,
             instance=self.instance,

@@ -67,9 +67,7 @@ class Latest(BaseModel):
     model_version: str | None = Field(description="Version of the model that scored it.")
     battery_percent: float | None = Field(description="Battery charge, percent.")
     worn: bool | None = Field(description="Whether the device says it is worn.")
-    sensors: list[SensorValue] = Field(
-        description="Newest values of declared sensor types, by name."
-    )
+    sensors: list[SensorValue] = Field(description="Newest values of declared sensor types, by name.")
 
 
 class DaySpan(BaseModel):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from wearables_platform.clients.lake import Lake
+from wearables_platform.clients.manifest import DataFile
 from wearables_platform.clients.sql import Connection, SqlClient, copy_rows, load_queries
 from wearables_platform.domain.channels import QUANTITY_BY_NAME, VITALS
 from wearables_platform.domain.time_policy import EARLIEST_EVENT_US, FUTURE_TOLERANCE_US, from_us
@@ -22,8 +25,8 @@ CLEANED_BY: Final = "vitals-1"
 # A vendor's longest summary is a day; a longer span says nothing about when the steps were taken.
 LONGEST_STEP_SPAN: Final = timedelta(hours=24)
 
-_queries: Any = load_queries(Path(__file__).parents[1] / "sql" / "clean")
-_TIME_RULES: Final = {
+queries: Any = load_queries(Path(__file__).parents[1] / "sql" / "clean")
+TIME_RULES: Final = {
     "earliest": from_us(EARLIEST_EVENT_US),
     "future_tolerance": timedelta(microseconds=FUTURE_TOLERANCE_US),
 }
@@ -33,12 +36,29 @@ _WHO = {"load_id": "text", "message_id": "text", "reading_number": "int4", "devi
 
 @dataclass(frozen=True)
 class Cleaning:
-    """One quantity's way through staging: where its readings lie in a message, and by which rules they are judged."""
+    """One quantity's way through staging: where its readings lie in a message, and by which rules they are judged.
+
+    Attributes
+    ----------
+    quantity
+        What tables, staging table and statements are called.
+    column, time_field
+        The list column of raw messages, and the field of its items that says when.
+    columns, values
+        What is staged of a reading, with SQL types, and how it is made of the items.
+    rules
+        Parameters of the judging statement.
+    wanted
+        Which items are of this quantity; None where all are.
+    """
 
     quantity: str
+    column: str
+    time_field: str
     columns: Mapping[str, str]
     rules: Mapping[str, Any]
     values: Callable[[pa.StructArray], Iterator[tuple[Any, ...]]]
+    wanted: Callable[[pa.StructArray], pa.BooleanArray] | None = None
 
     @property
     def staged_columns(self) -> dict[str, str]:
@@ -47,7 +67,7 @@ class Cleaning:
 
     def run(self, statement: str, connection: Connection, **parameters: Any) -> int:
         """Run one statement of the cleaning script and return how many rows it touched."""
-        touched: int = getattr(_queries, statement.format(self.quantity))(connection, **parameters)
+        touched: int = getattr(queries, statement.format(self.quantity))(connection, **parameters)
         return touched
 
 
@@ -63,14 +83,18 @@ def _step_values(readings: pa.StructArray) -> Iterator[tuple[Any, ...]]:
 
 HEART_RATE: Final = Cleaning(
     "heart_rate",
+    "heart_rate",
+    "time_us",
     {"time": "timestamptz", "bpm": "float8"},
-    {**_TIME_RULES, "low": _HEART_RATE.low, "high": _HEART_RATE.high},
+    {**TIME_RULES, "low": _HEART_RATE.low, "high": _HEART_RATE.high},
     _heart_rate_values,
 )
 STEPS: Final = Cleaning(
     "steps",
+    "steps",
+    "start_time_us",
     {"start_time": "timestamptz", "end_time": "timestamptz", "step_count": "int4"},
-    {**_TIME_RULES, "longest_span": LONGEST_STEP_SPAN, "high_per_minute": _STEP_RATE.high},
+    {**TIME_RULES, "longest_span": LONGEST_STEP_SPAN, "high_per_minute": _STEP_RATE.high},
     _step_values,
 )
 
@@ -91,24 +115,13 @@ def clean_days(sql: SqlClient, lake: Lake, cleaning: Cleaning, days: Sequence[st
 
     A reading counts once per device and instant, whichever messages carry it and in whichever order days are cleaned.
     """
-    columns = ["message_id", "device_id", "append_time_us", cleaning.quantity]
-    manifests = [lake.manifest(raw_dataset(VITALS), day) for day in days]
-    files = [file for found in manifests if found is not None for file in found.files]
-    if not files:
+    messages = read_messages(lake, cleaning, days)
+    if messages is None:
         return Cleaned(0, 0, 0, 0, {})
-
-    def messages() -> Iterator[pa.Table]:  # a row group at a time, however large the days are; twice the same
-        for file in files:
-            yield from lake.scan_file(file, columns=columns)
-
     with sql.transaction() as connection:
-        for table in messages():
+        for table in messages:
             _make_room(connection, cleaning, table)
-        cleaning.run("clear_{}", connection, load_id=load_id)
-        rows = (row for table in messages() for row in staged_rows(cleaning, table, load_id))
-        readings = copy_rows(connection, f"staging.{cleaning.quantity}", cleaning.staged_columns, rows)
-        # Nobody else vacuums or analyzes in time: without it the planner takes a full load for an empty table.
-        connection.execute(f"ANALYZE staging.{cleaning.quantity}")
+        readings = stage(connection, cleaning, messages, load_id)
         cleaning.run("judge_{}", connection, load_id=load_id, **cleaning.rules)
         for statement in ("set_repeated_{}_aside", "set_{}_already_held_aside", "forget_rejected_{}", "withdraw_{}"):
             cleaning.run(statement, connection, load_id=load_id)
@@ -119,31 +132,69 @@ def clean_days(sql: SqlClient, lake: Lake, cleaning: Cleaning, days: Sequence[st
     return Cleaned(readings, readings - rejected, rejected, changed, rules)
 
 
+@dataclass(frozen=True)
+class Messages:
+    """What cleaning needs of some days' messages: a row group at a time, however large the days; each pass the same."""
+
+    lake: Lake
+    files: tuple[DataFile, ...]
+    column: str
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        """Yield the messages of the files that have such readings at all: those of an earlier version may not."""
+        columns = ["message_id", "device_id", "append_time_us", self.column]
+        for file in self.files:
+            for table in self.lake.scan_file(file, columns=columns):
+                if self.column in table.column_names:
+                    yield table
+
+
+def read_messages(lake: Lake, cleaning: Cleaning, days: Sequence[str]) -> Messages | None:
+    """Return the messages of these days as the lake holds them now; None where there are none."""
+    manifests = [lake.manifest(raw_dataset(VITALS), day) for day in days]
+    files = tuple(file for found in manifests if found is not None for file in found.files)
+    return Messages(lake, files, cleaning.column) if files else None
+
+
+def stage(connection: Connection, cleaning: Cleaning, messages: Iterable[pa.Table], load_id: str) -> int:
+    """Copy the readings into the staging table, in place of what this load had there; returns how many."""
+    cleaning.run("clear_{}", connection, load_id=load_id)
+    rows = (row for table in messages for row in staged_rows(cleaning, table, load_id))
+    readings = copy_rows(connection, f"staging.{cleaning.quantity}", cleaning.staged_columns, rows)
+    # Nobody else vacuums or analyzes in time: without it the planner takes a full load for an empty table.
+    connection.execute(f"ANALYZE staging.{cleaning.quantity}")
+    return readings
+
+
 def staged_rows(cleaning: Cleaning, messages: pa.Table, load_id: str) -> Iterator[tuple[Any, ...]]:
     """Yield one row per reading, in the columns of the staging table."""
     table = messages.combine_chunks()
     for batch in table.to_batches():
-        lists = batch.column(cleaning.quantity)
-        parents = pc.list_parent_indices(lists)
+        lists = batch.column(cleaning.column)
+        parents, readings = pc.list_parent_indices(lists), lists.flatten()
+        places = _places(parents.to_numpy())
+        if cleaning.wanted is not None:
+            mine = cleaning.wanted(readings)
+            parents, readings, places = parents.filter(mine), readings.filter(mine), places[mine.to_numpy(False)]
         who = (batch.column(name).take(parents).to_pylist() for name in ("message_id", "device_id", "append_time_us"))
-        values = cleaning.values(lists.flatten())
-        for number, message_id, device_id, append_us, value in zip(_places(parents), *who, values, strict=True):
+        values = cleaning.values(readings)
+        for number, message_id, device_id, append_us, value in zip(places.tolist(), *who, values, strict=True):
             yield load_id, message_id, number, device_id, *value, from_us(append_us)
 
 
-def _places(parents: pa.Array) -> Iterator[int]:
-    """Yield each reading's place in its message."""
-    place, before = 0, None
-    for parent in parents.to_pylist():
-        place = place + 1 if parent == before else 0
-        before = parent
-        yield place
+def _places(parents: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return each reading's place in its message; readings of a message lie together."""
+    begins = np.flatnonzero(np.diff(parents, prepend=-1))
+    places: npt.NDArray[np.int64] = np.arange(len(parents)) - np.repeat(begins, np.diff(begins, append=len(parents)))
+    return places
 
 
 def _make_room(connection: Connection, cleaning: Cleaning, messages: pa.Table) -> None:
     """On plain PostgreSQL, make the monthly partitions that plausible readings fall into; the others are rejected."""
-    time = {"heart_rate": "time_us", "steps": "start_time_us"}[cleaning.quantity]
-    instants = messages.column(cleaning.quantity).combine_chunks().flatten().field(time)
+    readings = messages.column(cleaning.column).combine_chunks().flatten()
+    instants = (readings if cleaning.wanted is None else readings.filter(cleaning.wanted(readings))).field(
+        cleaning.time_field
+    )
     latest_us = (pc.max(messages.column("append_time_us")).as_py() or 0) + FUTURE_TOLERANCE_US
     plausible = pc.and_(pc.greater_equal(instants, EARLIEST_EVENT_US), pc.less_equal(instants, latest_us))
     months = pc.unique(pc.floor_temporal(instants.filter(plausible).cast(pa.timestamp("us")), unit="month"))

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+from zlib import crc32
 
 # Names of sensors and channels are parts of names of assets, keys and columns: no upper case, no dash, no dot.
 NAME: Final = "[a-z][a-z0-9_]{0,62}"
@@ -86,6 +87,11 @@ class SensorType:
             ("fresh_within_h", 0 < self.fresh_within_h < math.inf, "is not above 0 and finite"),
             ("max_rejected_share", 0 <= self.max_rejected_share <= 1, "is not a share from 0 to 1"),
         )
+
+    def fingerprint(self) -> str:
+        """Return a short text that changes with whatever decides the rows: not with title, owner or freshness."""
+        said = (self.name, self.unit, self.low, self.high, self.rate_per_hour, self.channels, self.aggregates)
+        return f"{crc32(repr(said).encode()):08x}"
 
     def believes(self, value: float) -> bool:
         """Tell whether a value is in range; false for NaN."""

@@ -12,7 +12,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wearables_platform.clients.latest import TRACE_POINTS, LatestBatch
+from wearables_platform.clients.latest import TRACE_POINTS, LatestBatch, sensor_group
 from wearables_platform.clients.redis import (
     ANOMALIES_ENTRIES_KEY,
     ANOMALIES_KEY,
@@ -21,6 +21,7 @@ from wearables_platform.clients.redis import (
     value_key,
 )
 from wearables_platform.clients.redis_reads import LatestReader
+from wearables_platform.domain.sensor_types import SensorType
 from wearables_platform.errors import StoreUnavailable
 from wearables_platform_tests.latest_updates import LatestUpdate, write_updates
 from wearables_platform_tests.servers import StartServer
@@ -101,6 +102,22 @@ def test_values_come_back_as_they_were(writer: LatestWriter, reader: LatestReade
     assert first == {"text": texts[0], "x_g": first["x_g"], "worn": "1", "n": str(2**53 + 1), "whole": first["whole"]}
     assert (np.float32(first["x_g"]), float(first["whole"]), float(second["whole"])) == (np.float32(0.1), 60.0, 1e-300)
     assert (second["text"], second["x_g"], second["worn"], second["n"]) == ("", "nan", "0", "-1")
+
+
+def test_a_channel_of_a_declared_sensor_type_is_a_group_of_its_own(
+    writer: LatestWriter, redis_url: str, device: str
+) -> None:
+    sensor = SensorType(name="skin", title="Skin", unit="Cel", low=15, high=45, rate_per_hour=60, owner="team:a")
+    group = sensor_group("skin", "value")
+    newer, older = (
+        LatestBatch(group, [device], np.array([at]), np.array([0]), {group: np.array([at / 2])}) for at in (9, 5)
+    )
+    writer.write([newer], {})
+    writer.write([older], {})
+    reader = LatestReader(redis_url, "test", sensor_types=[sensor])
+    assert reader.latest([device]) == [{group: "4.5"}]
+    assert LatestReader(redis_url, "test").latest([device]) == [{}], "not declared, not read"
+    reader.close()
 
 
 def test_a_group_nobody_reads_is_refused() -> None:

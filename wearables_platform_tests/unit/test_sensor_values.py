@@ -9,10 +9,12 @@ import pytest
 
 from stream.decode import decode_fetch
 from stream.sensor_values import latest_of_sensors
+from wearables_platform.api.latest import latest_values
 from wearables_platform.clients.latest import newest_values, unpacked
 from wearables_platform.domain.channels import VITALS
 from wearables_platform.domain.identity import MessageIdentity
 from wearables_platform.domain.sensor_types import SensorType
+from wearables_platform.domain.time_policy import from_us
 from wearables_platform.edge.messages import SensorReading, Vitals, encode_vitals
 from wearables_platform_tests.batch_world import MIDNIGHT_US, Log
 
@@ -70,6 +72,19 @@ def test_what_cleaning_would_set_aside_is_not_shown(reading: SensorReading) -> N
     found = shown((good, reading))
     assert list(found) == ["sensor:skin:value"]
     assert found["sensor:skin:value"]["sensor:skin:value"] == "29"
+
+
+def test_the_api_shows_each_channel_with_unit_and_time() -> None:
+    found = shown((SensorReading("skin", MIDNIGHT_US, 33.25), SensorReading("ppg", MIDNIGHT_US - 1, 3.5)))
+    raw = {name: text for fields in found.values() for name, text in fields.items()}
+    latest = latest_values("w-1", raw, from_us(MIDNIGHT_US + 2_000_000))
+    assert [(each.sensor, each.channel, each.value, each.unit) for each in latest.sensors] == [
+        ("ppg", "red", 3.5, "1"),
+        ("skin", "value", 33.25, "Cel"),
+    ]
+    assert latest.event_time == latest.sensors[1].time == from_us(MIDNIGHT_US)
+    assert latest.freshness == "live"
+    assert latest_values("w-1", {}, from_us(MIDNIGHT_US)).sensors == []
 
 
 def test_messages_without_readings_leave_nothing() -> None:

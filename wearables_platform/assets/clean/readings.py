@@ -34,12 +34,13 @@ def clean_asset(quantity: str, description: str) -> dg.AssetsDefinition:
                 vitals.clean_days(client, opened, cleaning, days[at : at + 7], load_id) for at in range(0, len(days), 7)
             ]
             extent = extent_of(quantity, client, days)
-        return dg.MaterializeResult(metadata=table_metadata(extent, spent) | _metadata(loads))
+        return dg.MaterializeResult(metadata=table_metadata(extent, spent) | cleaning_metadata(loads))
 
     return cleaned
 
 
-def _metadata(loads: list[Any]) -> dict[str, Any]:
+def cleaning_metadata(loads: list[Any]) -> dict[str, Any]:
+    """Describe what became of the readings."""
     rules: dict[str, float] = {}
     for load in loads:
         for rule, count in load.rules.items():

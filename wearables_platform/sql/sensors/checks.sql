@@ -1,0 +1,92 @@
+-- What must hold of a declared sensor type's rows. Each returns rows that break it, at most 20.
+
+-- name: find_implausible_readings(sensor, first, last, channels, low, high, unit)
+-- Clean readings outside the declared range, of no declared channel, or in another unit.
+SELECT channel, device_id, time, value, unit, message_id
+FROM telemetry.sensor_readings
+WHERE sensor = :sensor AND time >= :first AND time < :last
+  AND (value = 'NaN' OR value < :low OR value > :high OR unit <> :unit OR NOT channel = ANY(:channels))
+ORDER BY time
+LIMIT 20;
+
+-- name: find_repeated_readings(sensor, first, last)
+-- Instants of a channel and device with more than one clean reading.
+SELECT channel, device_id, time, count(*) AS times
+FROM telemetry.sensor_readings
+WHERE sensor = :sensor AND time >= :first AND time < :last
+GROUP BY channel, device_id, time
+HAVING count(*) > 1
+LIMIT 20;
+
+-- name: find_lost_readings(load_id)
+-- Readings of a load that are neither clean nor set aside with a rule.
+SELECT s.message_id, s.reading_number, s.channel, s.device_id, s.time, s.value
+FROM staging.sensor_readings s
+WHERE s.load_id = :load_id
+  AND NOT EXISTS (
+      SELECT FROM telemetry.sensor_readings r
+      WHERE r.sensor = s.sensor AND r.channel = s.channel AND r.device_id = s.device_id AND r.time = s.time)
+  AND NOT EXISTS (
+      SELECT FROM quality.rejected_readings q
+      WHERE q.quantity = s.sensor AND q.message_id = s.message_id AND q.reading_number = s.reading_number)
+LIMIT 20;
+
+-- name: count_readings(sensor, first, last)$
+-- How many clean readings there are.
+SELECT count(*) FROM telemetry.sensor_readings WHERE sensor = :sensor AND time >= :first AND time < :last;
+
+-- name: count_rejected(sensor, first, last)
+-- How many readings each rule has set aside; a repeat is no fault of the sensor.
+SELECT rule, count(*) AS readings
+FROM quality.rejected_readings
+WHERE quantity = :sensor AND time >= :first AND time < :last AND rule <> 'duplicate_reading'
+GROUP BY rule
+ORDER BY rule;
+
+-- name: find_hours_that_do_not_add_up(sensor, first, last)
+-- Channels and devices whose hours count other readings than there are.
+SELECT coalesce(h.channel, r.channel) AS channel, coalesce(h.device_id, r.device_id) AS device_id,
+       h.readings AS in_hours, r.readings AS clean
+FROM (
+    SELECT channel, device_id, sum(readings) AS readings
+    FROM telemetry.sensor_hours
+    WHERE sensor = :sensor AND hour_start >= :first AND hour_start < :last
+    GROUP BY channel, device_id
+) AS h
+FULL JOIN (
+    SELECT channel, device_id, count(*) AS readings
+    FROM telemetry.sensor_readings
+    WHERE sensor = :sensor AND time >= :first AND time < :last
+    GROUP BY channel, device_id
+) AS r ON r.channel = h.channel AND r.device_id = h.device_id
+WHERE h.readings IS DISTINCT FROM r.readings
+LIMIT 20;
+
+-- name: find_days_that_do_not_add_up(sensor, first_day, last_day)
+-- People whose local days count other readings than there are of the devices they wore.
+SELECT coalesce(d.participant_id, r.participant_id) AS participant_id, d.readings AS in_days, r.readings AS clean
+FROM (
+    SELECT participant_id, sum(readings) AS readings
+    FROM telemetry.sensor_days
+    WHERE sensor = :sensor AND local_day BETWEEN :first_day AND :last_day
+    GROUP BY participant_id
+) AS d
+FULL JOIN (
+    SELECT v.participant_id, count(*) AS readings
+    FROM analytics.sensor_readings_v1 v
+    JOIN registry.participants p ON p.participant_id = v.participant_id
+    WHERE v.sensor = :sensor
+      AND v.time >= :first_day::timestamp AT TIME ZONE p.time_zone
+      AND v.time < (:last_day::date + 1)::timestamp AT TIME ZONE p.time_zone
+    GROUP BY v.participant_id
+) AS r ON r.participant_id = d.participant_id
+WHERE d.readings IS DISTINCT FROM r.readings
+LIMIT 20;
+
+-- name: list_fleet_hours(sensor, first, last)
+-- Per hour over all devices: least, mean and greatest, as far as the type asks for them.
+SELECT hour_start, min(value_min) AS least, avg(value_mean) AS mean, max(value_max) AS greatest
+FROM telemetry.sensor_hours
+WHERE sensor = :sensor AND hour_start >= :first AND hour_start < :last
+GROUP BY hour_start
+ORDER BY hour_start;
