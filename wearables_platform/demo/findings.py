@@ -167,6 +167,13 @@ def steps_per_day(sql: SqlClient) -> dict[str, int]:
         return {f"{person}|{day}": steps for person, day, steps in _queries.list_daily_steps(connection)}
 
 
+def sensor_days(sql: SqlClient) -> dict[str, list[float]]:
+    """Return "participant|sensor type|local day" to readings, least, greatest and mean."""
+    with sql.transaction() as connection:
+        rows = _queries.list_sensor_days(connection)
+        return {f"{person}|{sensor}|{day}": figures for person, sensor, day, *figures in rows}
+
+
 def rejected_readings(sql: SqlClient) -> dict[str, int]:
     """Return "quantity: rule" to how many readings the cleaning set aside."""
     with sql.transaction() as connection:

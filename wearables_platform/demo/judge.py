@@ -93,6 +93,7 @@ class Judge:
             self._glitches,
             self._steps,
             self._heart_rate,
+            self._sensor_types,
             self._rejected,
             self._duplicates,
             self._gaps,
@@ -151,6 +152,11 @@ class Judge:
         url = f"http://{settings.bind_host}:{settings.require('api_port')}"
         found = findings.published_age_groups(url, settings.require("api_token"))
         return lines.heart_rate_by_age_group(published, hidden, found)
+
+    def _sensor_types(self) -> Line:
+        rule = "count, least, greatest, mean per person and local day"
+        found = findings.sensor_days(self._stores.sql)
+        return lines.same_mapping("sensor_types", rule, self._planted.vitals.sensor_days, found, unit="days")
 
     def _rejected(self) -> Line:
         found = findings.rejected_readings(self._stores.sql)

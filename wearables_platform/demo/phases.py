@@ -24,6 +24,10 @@ PHASES: Final[dict[str, Sequence[Part]]] = {
         Part("archive to Parquet", ("raw_acceleration", "raw_vitals", "raw_status")),
         Part("heart rate and steps", ("heart_rate", "steps")),
         Part(
+            "skin temperature",
+            ("skin_temperature", "skin_temperature_hourly", "skin_temperature_daily", "undeclared_readings"),
+        ),
+        Part(
             "features",
             ("window_features", "spike_events", "rule_events", "wear", "rolling_features"),
         ),

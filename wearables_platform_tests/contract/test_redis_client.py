@@ -104,19 +104,17 @@ def test_values_come_back_as_they_were(writer: LatestWriter, reader: LatestReade
     assert (second["text"], second["x_g"], second["worn"], second["n"]) == ("", "nan", "0", "-1")
 
 
-def test_a_channel_of_a_declared_sensor_type_is_a_group_of_its_own(
-    writer: LatestWriter, redis_url: str, device: str
-) -> None:
+def test_a_channel_of_a_declared_sensor_type_is_a_group_of_its_own(writer: LatestWriter, redis_url: str) -> None:
     sensor = SensorType(name="skin", title="Skin", unit="Cel", low=15, high=45, rate_per_hour=60, owner="team:a")
-    group = sensor_group("skin", "value")
+    group, name = sensor_group("skin", "value"), device()
     newer, older = (
-        LatestBatch(group, [device], np.array([at]), np.array([0]), {group: np.array([at / 2])}) for at in (9, 5)
+        LatestBatch(group, [name], np.array([at]), np.array([0]), {group: np.array([at / 2])}) for at in (9, 5)
     )
     writer.write([newer], {})
     writer.write([older], {})
     reader = LatestReader(redis_url, "test", sensor_types=[sensor])
-    assert reader.latest([device]) == [{group: "4.5"}]
-    assert LatestReader(redis_url, "test").latest([device]) == [{}], "not declared, not read"
+    assert reader.latest([name]) == [{group: "4.5"}]
+    assert LatestReader(redis_url, "test").latest([name]) == [{}], "not declared, not read"
     reader.close()
 
 

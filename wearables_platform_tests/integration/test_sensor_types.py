@@ -14,7 +14,15 @@ import pytest
 from wearables_platform.batch.sensor_checks import lost_readings
 from wearables_platform.components import sensor_definitions
 from wearables_platform.definitions import ASSETS, defs
+from wearables_platform.demo import findings
 from wearables_platform.domain.channels import VITALS
+from wearables_platform.edge.simulation.vitals import (
+    BROKEN_SKIN_RULES,
+    SKIN_DAYS,
+    Wearer,
+    vitals_sources,
+    vitals_truth,
+)
 from wearables_platform.ingest.json_form import payload_from_document
 from wearables_platform.resources import RESOURCES
 from wearables_platform.sensor_catalogue import declarations, sensor_types
@@ -82,6 +90,13 @@ def test_skin_temperature_goes_from_a_posted_document_to_the_views(world: BatchW
     assert {(row["sensor"], row["channel"], row["unit"], row["participant_id"]) for row in shown} == {
         ("skin_temperature", "value", "Cel", "p-1")
     }
+    metadata = {name: result.asset_materializations_for_node(name)[0].metadata for name in SKIN}
+    assert metadata["skin_temperature"]["accepted"].value == 60
+    assert "Cel" in metadata["skin_temperature"]["newest"].value
+    assert metadata["skin_temperature_hourly"]["devices"].value == 1
+    assert "data:image/png;base64," in metadata["skin_temperature_hourly"]["by_hour"].value
+    assert metadata["skin_temperature_daily"]["participants"].value == 1
+
     (hour,) = world.sql.rows("SELECT * FROM analytics.sensor_hours_v1")
     assert (hour["readings"], hour["coverage"], hour["value_min"], hour["value_max"]) == (60, 1.0, 30.0, 35.9)
     assert hour["value_mean"] == pytest.approx(32.95)
@@ -110,18 +125,19 @@ def test_skin_temperature_goes_from_a_posted_document_to_the_views(world: BatchW
     assert world.sql.rows("SELECT * FROM staging.sensor_readings") == []
 
 
-def test_every_materialization_says_what_it_made(world: BatchWorld) -> None:
-    enrol(world, "p-1", "watch-1", "UTC")
-    log = Log(VITALS)
-    log.add(MIDNIGHT_US + HOUR_US, "watch-1", an_hour("watch-1", 0))
+def test_what_the_demo_plants_is_found_to_the_last_digit(world: BatchWorld) -> None:
+    wearers = [Wearer(f"p-{n}", f"w-{n}", 1980, "America/New_York") for n in range(2)]
+    sources = vitals_sources(5, wearers, days=SKIN_DAYS)
+    truth, log = vitals_truth(5, sources), Log(VITALS)
+    for source in sources:
+        enrol(world, source.wearer.participant_id, source.wearer.device_id, source.wearer.time_zone)
+        for message in source.messages()[:SKIN_DAYS]:
+            log.add(MIDNIGHT_US, source.wearer.device_id, message.payload)
     world.archived(log)
-    result = world.build(*BUILT)
-    metadata = {name: result.asset_materializations_for_node(name)[0].metadata for name in SKIN}
-    assert metadata["skin_temperature"]["accepted"].value == 60
-    assert "Cel" in metadata["skin_temperature"]["newest"].value
-    assert metadata["skin_temperature_hourly"]["devices"].value == 1
-    assert "data:image/png;base64," in metadata["skin_temperature_hourly"]["by_hour"].value
-    assert metadata["skin_temperature_daily"]["participants"].value == 1
+    assert world.build(*BUILT, first="2026-02-28", last="2026-03-05").success
+    assert findings.sensor_days(world.sql) == truth.sensor_days
+    found = findings.rejected_readings(world.sql)
+    assert found == {rule: len(truth.sensor_days) for rule in BROKEN_SKIN_RULES}
 
 
 def test_the_file_of_the_docs_is_all_it_takes(world: BatchWorld, tmp_path: Path) -> None:

@@ -8,8 +8,12 @@ from zoneinfo import ZoneInfo
 from wearables_platform.demo.cast import PEOPLE_PER_BAND, make_cast
 from wearables_platform.domain.groups import AGE_BANDS, age_band
 from wearables_platform.edge.simulation.vitals import (
+    BROKEN_SKIN_RULES,
     DAYS,
     FIRST_DAY,
+    SKIN,
+    SKIN_DAYS,
+    SKIN_PEOPLE,
     Wearer,
     vitals_sources,
     vitals_truth,
@@ -58,3 +62,18 @@ def test_a_seed_changes_every_number_and_not_the_cast_sizes() -> None:
         assert tuple(bands.count(age_band(low)) for low, _ in AGE_BANDS) == PEOPLE_PER_BAND
     assert len(make_cast(1).everyone) >= 40
     assert len({person.device_id for person in make_cast(1).everyone}) == len(make_cast(1).everyone)
+
+
+def test_a_few_people_send_skin_temperature_and_the_truth_counts_it() -> None:
+    wearers = [Wearer(f"p-{n}", f"w-{n}", 1980, "Europe/Berlin") for n in range(SKIN_PEOPLE + 1)]
+    sources = vitals_sources(3, wearers, days=SKIN_DAYS + 1)
+    truth = vitals_truth(3, sources)
+    assert len(truth.sensor_days) == SKIN_PEOPLE * SKIN_DAYS
+    assert [truth.rejected[rule] for rule in BROKEN_SKIN_RULES] == [len(truth.sensor_days)] * 3
+    sent = pb.VitalsBatch.FromString(sources[0].messages()[0].payload).readings
+    assert [reading.sensor for reading in sent if reading.sensor != SKIN] == ["skin_temprature"]
+    good = [reading.value for reading in sent if reading.sensor == SKIN and 15 <= reading.value <= 45]
+    day = truth.sensor_days[f"p-0|{SKIN}|{FIRST_DAY}"]
+    assert day == [24 * 60, min(good), max(good), sum(good) / len(good)]
+    last = [pb.VitalsBatch.FromString(source.messages()[0].payload).readings for source in sources][-1]
+    assert not last

@@ -1,7 +1,7 @@
-"""Heart rate and steps of many people over weeks of fixed calendar days, with a truth that needs no pipeline.
+"""Heart rate and steps of many people over weeks of fixed calendar days, and skin temperature of a few.
 
-Values are drawn on grids that binary floating point holds exactly (half beats per minute), so that a mean computed
-here and one computed by SQL may be compared to the last digits.
+The truth needs no pipeline: values are drawn on grids that binary floating point holds exactly (half beats per minute,
+sixteenths of a degree), so that a mean computed here and one computed by SQL may be compared to the last digits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ from wearables_platform.domain.groups import age_band
 from wearables_platform.domain.identity import MessageIdentity, boot_text, replay_boot_id
 from wearables_platform.domain.reasons import QuarantineReason
 from wearables_platform.domain.time_policy import US_PER_S, to_us
-from wearables_platform.edge.messages import EncodedMessage, HeartRateReading, StepReading, Vitals, encode_vitals
+from wearables_platform.edge.messages import (
+    EncodedMessage,
+    HeartRateReading,
+    SensorReading,
+    StepReading,
+    Vitals,
+    encode_vitals,
+)
 from wearables_platform.edge.simulation.truth import MessageTruth
 
 # Europe changes its clocks on 2026-03-29, America on 2026-03-08: both lie inside.
@@ -34,6 +41,18 @@ REPEATED_CHANCE: Final = 0.15  # of a day's last reading to come again the next 
 # The rules that must set the broken readings of a day aside, in the order `_broken` makes them.
 BROKEN_HEART_RATE: Final = ("heart_rate: below_range", "heart_rate: above_range", "heart_rate: time_in_future")
 BROKEN_STEPS: Final = ("steps: above_range", "steps: negative_count")
+# The first few people also wear a thermometer for the first few days: enough to show a declared sensor type end to end.
+SKIN: Final = "skin_temperature"
+SKIN_PEOPLE: Final = 3
+SKIN_DAYS: Final = 3
+SKIN_EVERY_S: Final = 60
+# Of each of these days: two readings no skin has, and one whose sensor somebody misspelt.
+BROKEN_SKIN: Final = ((SKIN, 3.0), (SKIN, 61.5), ("skin_temprature", 33.0))
+BROKEN_SKIN_RULES: Final = (
+    "skin_temperature: below_range",
+    "skin_temperature: above_range",
+    "undeclared_readings: unknown_sensor",
+)
 
 
 class Wearer(NamedTuple):
@@ -54,6 +73,8 @@ class VitalsTruth:
     mean_heart_rate: dict[str, float] = field(default_factory=dict)  # participant -> bpm
     age_group: dict[str, str] = field(default_factory=dict)  # participant -> band
     heart_rate_readings: int = 0
+    # "participant|sensor type|local day" -> readings, least, greatest, mean
+    sensor_days: dict[str, list[float]] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)  # "quantity: rule" -> readings set aside
     quarantined: list[MessageTruth] = field(default_factory=list)
 
@@ -77,6 +98,8 @@ class _Day:
     steps: list[StepReading]
     broken_heart_rate: list[HeartRateReading]
     broken_steps: list[StepReading]
+    skin: list[SensorReading]
+    broken_skin: list[SensorReading]
 
 
 class VitalsSource:
@@ -86,6 +109,7 @@ class VitalsSource:
         self.wearer = wearer
         self._seed = [seed, 77, number]
         self._days = days
+        self._skin_days = SKIN_DAYS if number < SKIN_PEOPLE else 0
         self._zone = ZoneInfo(wearer.time_zone)
         self._boot_id = replay_boot_id(wearer.device_id, str(seed).encode(), "vitals")
         rng = np.random.default_rng(self._seed)
@@ -103,6 +127,7 @@ class VitalsSource:
                 self._heart_rate(rng, begin_us, end_us),
                 self._steps(rng, begin_us, end_us),
                 *(self._broken(rng, begin_us) if rng.random() < BROKEN_CHANCE else ([], [])),
+                *(self._skin(number, begin_us, end_us) if number < self._skin_days else ([], [])),
             )
 
     def messages(self) -> list[EncodedMessage]:
@@ -113,7 +138,12 @@ class VitalsSource:
             heart_rate = [*day.heart_rate, *day.broken_heart_rate]
             if yesterday is not None and self._repeats(len(made)):
                 heart_rate.insert(0, yesterday)
-            vitals = Vitals(tuple(heart_rate), (*day.steps, *day.broken_steps), {"firmware_note": "simulated"})
+            vitals = Vitals(
+                tuple(heart_rate),
+                (*day.steps, *day.broken_steps),
+                {"firmware_note": "simulated"},
+                (*day.skin, *day.broken_skin),
+            )
             made.append(encode_vitals(self._identity(len(made)), vitals, len(made) * 86_400 * US_PER_S))
             yesterday = day.heart_rate[-1]
         lost_clock = Vitals((HeartRateReading(1_000_000, 61.0),))
@@ -154,6 +184,18 @@ class VitalsSource:
         counts = rng.poisson(180 * active * self._busyness)
         return [StepReading(int(t), int(t) + span_us, int(n)) for t, n in zip(starts, counts, strict=True)]
 
+    def _skin(self, number: int, begin_us: int, end_us: int) -> tuple[list[SensorReading], list[SensorReading]]:
+        """Make a local day of skin temperature, warmer at rest, and what must be set aside, at instants of its own."""
+        rng = np.random.default_rng([*self._seed, number, 6])
+        times = np.arange(begin_us, end_us, SKIN_EVERY_S * US_PER_S)
+        active = _daily_rhythm((times - begin_us) / (3_600 * US_PER_S))
+        celsius = 34.0 - 2.5 * active + rng.normal(0, 0.3, len(times))
+        sixteenths = np.clip(np.rint(celsius * 16), 16 * 20, 16 * 40)
+        good = [SensorReading(SKIN, int(t), float(n) / 16) for t, n in zip(times, sixteenths, strict=True)]
+        odd_us = begin_us + 7 * US_PER_S
+        bad = [SensorReading(name, odd_us + i, value) for i, (name, value) in enumerate(BROKEN_SKIN)]
+        return good, bad
+
     def _broken(self, rng: np.random.Generator, begin_us: int) -> tuple[list[HeartRateReading], list[StepReading]]:
         """Make readings no body produces, at instants of their own: rejecting them must change nothing else."""
         odd_us = begin_us + 77 * US_PER_S + int(rng.integers(0, 100)) * HEART_RATE_EVERY_S * US_PER_S
@@ -193,10 +235,15 @@ def vitals_truth(seed: int, sources: Sequence[VitalsSource]) -> VitalsTruth:
             truth.steps_per_day[f"{person}|{day.day}"] = sum(reading.steps for reading in day.steps)
             bpm[person] += [reading.bpm for reading in day.heart_rate]
             broken_days += bool(day.broken_heart_rate)
+            if day.skin:
+                celsius = [reading.value for reading in day.skin]
+                figures = [len(celsius), min(celsius), max(celsius), sum(celsius) / len(celsius)]
+                truth.sensor_days[f"{person}|{SKIN}|{day.day}"] = figures
         truth.age_group[person] = age_band(FIRST_DAY.year - source.wearer.birth_year) or ""
         truth.quarantined.append(MessageTruth(source.lost_clock_id(), QuarantineReason.TIME_BEFORE_EPOCH_OF_USE))
     truth.mean_heart_rate = {person: sum(values) / len(values) for person, values in bpm.items()}
     truth.heart_rate_readings = sum(map(len, bpm.values()))
     truth.rejected = dict.fromkeys((*BROKEN_HEART_RATE, *BROKEN_STEPS), broken_days)
+    truth.rejected |= dict.fromkeys(BROKEN_SKIN_RULES, len(truth.sensor_days))
     truth.rejected["heart_rate: duplicate_reading"] = sum(source.repeated_readings for source in sources)
     return truth

@@ -25,6 +25,10 @@ SELECT device_id, boot_id, sequence, step_ms FROM quality.clock_steps ORDER BY d
 -- Steps per participant and local day, as published.
 SELECT participant_id, local_day::text, step_count FROM analytics.daily_summary_v1 WHERE step_count IS NOT NULL;
 
+-- name: list_sensor_days()
+-- Readings of declared sensor types per participant and local day, as published.
+SELECT participant_id, sensor, local_day::text, readings, value_min, value_max, value_mean FROM analytics.sensor_days_v1;
+
 -- name: count_rejected_readings()
 -- How many readings each cleaning rule set aside.
 SELECT quantity, rule, count(*) FROM quality.rejected_readings GROUP BY quantity, rule;
