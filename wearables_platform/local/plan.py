@@ -25,6 +25,7 @@ from wearables_platform.local.processes import (
 from wearables_platform.local.secrets_store import instance_secrets
 from wearables_platform.local.servers import SERVER_NAMES, URL_SETTING, Place, server_spec
 from wearables_platform.local.spec import ServerSpec
+from wearables_platform.sensor_catalogue import sensor_types
 from wearables_platform.settings import Settings
 
 SERVER_PORT: Mapping[str, str] = {
@@ -84,6 +85,7 @@ class Plan:
 
 def make_plan(settings: Settings, run: RunDirectory, options: UpOptions) -> Plan:
     """Decide what to start; initialises the servers' files, starts nothing."""
+    sensor_types(settings.sensor_types_dir)  # a mistake in a file is said before anything starts
     given = tuple(name for name in SERVER_NAMES if getattr(settings, URL_SETTING[name]) is not None)
     embedded = tuple(name for name in SERVER_NAMES if name not in given)
     ports = _choose_ports(settings, embedded)
@@ -127,7 +129,7 @@ def _runtime_settings(
     if settings.mqtt_url is not None:
         parts = urlsplit(settings.mqtt_url.get_secret_value())
         found |= {"mqtt_host": parts.hostname or "", "mqtt_port": str(parts.port or 1883)}
-    found |= _set_explicitly(settings)
+    found |= set_explicitly(settings)
     if "dagster_sql_url" in found:
         found["dagster_sql_url"] = with_driver(found["dagster_sql_url"])
     else:
@@ -137,14 +139,18 @@ def _runtime_settings(
     return found
 
 
-def _set_explicitly(settings: Settings) -> dict[str, str]:
+def set_explicitly(settings: Settings) -> dict[str, str]:
     """Return the settings whoever ran ``up`` gave, so that a command in another shell sees the same instance."""
     chosen: dict[str, str] = {}
     for key in settings.model_fields_set - {"run_dir"}:
         value = getattr(settings, key)
         if value is not None:
-            chosen[key] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            chosen[key] = value.get_secret_value() if isinstance(value, SecretStr) else _text(value)
     return chosen
+
+
+def _text(value: object) -> str:
+    return str(value.absolute() if isinstance(value, Path) else value)
 
 
 def render_runtime_file(runtime: Mapping[str, str]) -> str:

@@ -11,7 +11,10 @@ import yaml
 
 from wearables_platform.domain.sensor_types import SensorType
 from wearables_platform.errors import ConfigError
+from wearables_platform.local.layout import RunDirectory
+from wearables_platform.local.plan import UpOptions, make_plan, set_explicitly
 from wearables_platform.sensor_catalogue import COMPONENT, PACKAGED, declarations, read_sensor_type, sensor_types
+from wearables_platform.settings import Settings
 
 LIGHT: dict[str, Any] = {
     "name": "ambient_light",
@@ -92,6 +95,17 @@ def test_two_files_may_not_declare_one_name(declare: Callable[..., Path]) -> Non
 def test_a_directory_that_is_not_there_is_named_by_its_setting(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="WEARABLES_SENSOR_TYPES_DIR: .*nowhere is no directory"):
         sensor_types(tmp_path / "nowhere")
+
+
+def test_an_instance_is_not_planned_around_a_mistake_and_finds_the_directory_from_anywhere(
+    declare: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = declare(unit="deg C").parents[1]
+    with pytest.raises(ConfigError, match="is no UCUM unit"):
+        make_plan(Settings(sensor_types_dir=folder), RunDirectory(tmp_path / "run"), UpOptions())
+    assert not (tmp_path / "run").exists()
+    monkeypatch.chdir(tmp_path)
+    assert set_explicitly(Settings(sensor_types_dir=Path("types"))) == {"sensor_types_dir": str(folder)}
 
 
 def test_a_type_made_in_python_obeys_the_same_rules() -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from wearables_platform.assets.sensors.declare import sensor_check
+from wearables_platform.assets.sensors.declare import checked, sensor_check
 from wearables_platform.domain.sensor_types import SensorType
 from wearables_platform.resources import LakeResource, SqlResource
 
@@ -25,7 +25,7 @@ def sensor_checks(sensor: SensorType) -> list[dg.AssetChecksDefinition]:
 
 
 def _result(found: "Found") -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(passed=not found.faults, metadata={"rows": found.rows, "offending": found.faults})
+    return checked(passed=not found.faults, metadata={"rows": found.rows, "offending": found.faults})
 
 
 def _values_are_plausible(sensor: SensorType) -> dg.AssetChecksDefinition:
@@ -84,7 +84,7 @@ def _few_readings_are_rejected(sensor: SensorType) -> dg.AssetChecksDefinition:
         with sql.open() as client:
             share, rules = rejected_share(client, sensor, context.partition_keys)
         passed = share <= sensor.max_rejected_share
-        return dg.AssetCheckResult(passed=passed, metadata={"rejected_share": share, "by_rule": rules})
+        return checked(passed=passed, metadata={"rejected_share": share, "by_rule": rules})
 
     return few_readings_are_rejected
 

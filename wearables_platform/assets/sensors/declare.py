@@ -1,14 +1,14 @@
 """How assets of declared sensor types are declared: like every daily asset, with the type's own owner and freshness."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 
-from wearables_platform.assets.report import RETRIES
+from wearables_platform.assets.declare import Decorator, day_asset
 from wearables_platform.domain.sensor_types import SensorType
-from wearables_platform.partitions import DAYS, ONE_RUN
+from wearables_platform.partitions import DAYS
 
 # Changes when what is made of any declared type does; what a file says is part of each asset's version by itself.
 CODE_VERSION = "1"
@@ -16,19 +16,17 @@ CODE_VERSION = "1"
 
 def sensor_asset(
     sensor: SensorType, *, name: str, group: str, deps: Sequence[str], description: str, table: str, **metadata: Any
-) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+) -> Decorator:
     """Declare an asset with a partition per UTC day."""
-    return dg.asset(
+    return day_asset(
         name=name,
-        deps=list(deps),
-        group_name=group,
+        group=group,
         kinds={"sql", "postgres"},
-        owners=[sensor.owner],
+        pool="sql",
+        deps=deps,
         code_version=f"{CODE_VERSION}.{sensor.fingerprint()}",
-        partitions_def=DAYS,
-        backfill_policy=ONE_RUN,
-        retry_policy=RETRIES,
-        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=sensor.fresh_within_h)),
+        owners=[sensor.owner],
+        freshness=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=sensor.fresh_within_h)),
         description=description,
         metadata={"table": table, "unit": sensor.unit, "sensor_type": sensor.title, **metadata},
     )
@@ -39,3 +37,8 @@ def sensor_check(
 ) -> Callable[[Callable[..., dg.AssetCheckResult]], dg.AssetChecksDefinition]:
     """Declare a blocking check of such an asset."""
     return dg.asset_check(asset=asset, name=name, blocking=True, partitions_def=DAYS, description=description)
+
+
+def checked(*, passed: bool, metadata: Mapping[str, Any]) -> dg.AssetCheckResult:
+    """Return what a check found."""
+    return dg.AssetCheckResult(passed=passed, metadata=metadata)

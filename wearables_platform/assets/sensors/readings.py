@@ -5,10 +5,10 @@ from typing import Any
 import dagster as dg
 
 from wearables_platform.assets.clean.readings import cleaning_metadata
-from wearables_platform.assets.report import OWNERS, RETRIES, bars, terminal_errors_end_the_step
+from wearables_platform.assets.declare import day_asset
+from wearables_platform.assets.report import bars, terminal_errors_end_the_step
 from wearables_platform.assets.sensors.declare import sensor_asset
 from wearables_platform.domain.sensor_types import SensorType
-from wearables_platform.partitions import DAYS, ONE_RUN
 from wearables_platform.resources import LakeResource, SqlResource
 
 NEWEST = (
@@ -51,16 +51,12 @@ def readings_asset(sensor: SensorType) -> dg.AssetsDefinition:
 def undeclared_asset(sensors: tuple[SensorType, ...]) -> dg.AssetsDefinition:
     """Define the asset that names what no declaration speaks of."""
 
-    @dg.asset(
+    @day_asset(
         name="undeclared_readings",
         deps=["raw_vitals"],
-        group_name="clean",
+        group="clean",
         kinds={"sql", "postgres"},
-        owners=OWNERS,
-        code_version="1",
-        partitions_def=DAYS,
-        backfill_policy=ONE_RUN,
-        retry_policy=RETRIES,
+        pool="sql",
         description=(
             "Readings of sensors nobody has declared, by name in quality.rejected_readings (unknown_sensor). They stay "
             "in the archive and the lake: declare the sensor, build the days again, and they are clean readings."

@@ -1,4 +1,4 @@
--- depends: 0011_poison_windows
+-- depends: 0012_local_days
 -- Readings of declared sensor types: one table for all of them, so that a new type needs no change here. What was asked for by
 -- a type's declaration is filled, other aggregates are NULL. A row's unit is the one declared when it was made.
 

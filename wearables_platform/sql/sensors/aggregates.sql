@@ -43,16 +43,13 @@ WHERE (h.readings, h.coverage, h.value_mean, h.value_min, h.value_max, h.value_s
 -- name: remove_empty_days(sensor, first_day, last_day)!
 -- Remove the local days of [first_day, last_day] for which no reading is left.
 DELETE FROM telemetry.sensor_days d
-USING registry.participants p
-WHERE d.sensor = :sensor AND d.participant_id = p.participant_id AND d.local_day BETWEEN :first_day AND :last_day
+WHERE d.sensor = :sensor AND d.local_day BETWEEN :first_day AND :last_day
   AND NOT EXISTS (
-      SELECT FROM registry.assignments a
+      SELECT FROM platform.worn_days(:first_day, :last_day) w
       JOIN telemetry.sensor_readings r
-        ON r.sensor = d.sensor AND r.channel = d.channel AND r.device_id = a.device_id
-       AND r.time >= a.valid_from AND r.time < a.valid_to
-      WHERE a.participant_id = d.participant_id
-        AND r.time >= d.local_day::timestamp AT TIME ZONE p.time_zone
-        AND r.time < (d.local_day + 1)::timestamp AT TIME ZONE p.time_zone);
+        ON r.sensor = d.sensor AND r.channel = d.channel AND r.device_id = w.device_id
+       AND r.time >= w.from_time AND r.time < w.to_time
+      WHERE w.participant_id = d.participant_id AND w.local_day = d.local_day);
 
 -- name: aggregate_days(sensor, first_day, last_day, aggregates, rate_per_hour, as_of)!
 -- Write the local days of [first_day, last_day]; returns how many are new or changed. As in daily_summary.sql: a day
@@ -60,22 +57,9 @@ WHERE d.sensor = :sensor AND d.participant_id = p.participant_id AND d.local_day
 INSERT INTO telemetry.sensor_days AS d (
     sensor, channel, participant_id, local_day, time_zone, hours_in_day, readings, coverage, value_mean,
     value_min, value_max, value_std, value_p05, value_p50, value_p95, unit, final, revision, origin)
-WITH days AS (
-    SELECT p.participant_id, p.time_zone, day::date AS local_day,
-           day AT TIME ZONE p.time_zone AS begins,
-           (day + interval '1 day') AT TIME ZONE p.time_zone AS ends
-    FROM registry.participants p
-    CROSS JOIN generate_series(:first_day::timestamp, :last_day::timestamp, interval '1 day') AS day
-),
-worn AS (
-    SELECT d.*, a.device_id, greatest(d.begins, a.valid_from) AS from_time, least(d.ends, a.valid_to) AS to_time
-    FROM days d
-    JOIN registry.assignments a
-      ON a.participant_id = d.participant_id AND a.valid_from < d.ends AND a.valid_to > d.begins
-),
-measured AS (
+WITH measured AS (
     SELECT w.participant_id, w.time_zone, w.local_day, w.begins, w.ends, r.channel, r.device_id, r.time, r.value, r.unit
-    FROM worn w
+    FROM platform.worn_days(:first_day, :last_day) w
     JOIN telemetry.sensor_readings r
       ON r.sensor = :sensor AND r.device_id = w.device_id AND r.time >= w.from_time AND r.time < w.to_time
 )

@@ -72,13 +72,11 @@ FROM (
     GROUP BY participant_id
 ) AS d
 FULL JOIN (
-    SELECT v.participant_id, count(*) AS readings
-    FROM analytics.sensor_readings_v1 v
-    JOIN registry.participants p ON p.participant_id = v.participant_id
-    WHERE v.sensor = :sensor
-      AND v.time >= :first_day::timestamp AT TIME ZONE p.time_zone
-      AND v.time < (:last_day::date + 1)::timestamp AT TIME ZONE p.time_zone
-    GROUP BY v.participant_id
+    SELECT w.participant_id, count(*) AS readings
+    FROM platform.worn_days(:first_day, :last_day) w
+    JOIN telemetry.sensor_readings r
+      ON r.sensor = :sensor AND r.device_id = w.device_id AND r.time >= w.from_time AND r.time < w.to_time
+    GROUP BY w.participant_id
 ) AS r ON r.participant_id = d.participant_id
 WHERE d.readings IS DISTINCT FROM r.readings
 LIMIT 20;
