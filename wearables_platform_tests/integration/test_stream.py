@@ -25,8 +25,10 @@ from wearables_platform.domain.channels import (
     STATUS,
     VITALS,
 )
-from wearables_platform.domain.identity import boot_text
+from wearables_platform.domain.identity import MessageIdentity, boot_text
 from wearables_platform.domain.time_policy import to_us
+from wearables_platform.edge.messages import SensorReading, Vitals, encode_vitals
+from wearables_platform.sensor_catalogue import sensor_types
 from wearables_platform.signals.events import EventRows, spike_events
 from wearables_platform.signals.samples import SampleTable
 from wearables_platform.signals.windows import compute_windows
@@ -81,14 +83,22 @@ def test_what_devices_say_is_shown_stored_and_announced(rig: StreamRig) -> None:
     records = with_a_spike("watch-1")
     rig.send(records)
     rig.send([Record(START_US, "watch-1", messages.vitals("watch-1", i, bpm=60.0 + i)) for i in (1, 0)], VITALS)
+    skin = Vitals(readings=(SensorReading("skin_temperature", START_US, 33.5), SensorReading("mood", START_US, 1.0)))
+    warm = encode_vitals(MessageIdentity("watch-1", 8, 0), skin, 0).payload
+    rig.send([Record(START_US, "watch-1", warm)], VITALS)
     rig.send([Record(START_US, "watch-1", messages.status("watch-1", 0))], STATUS)
     rig.send([Record(START_US, "watch-1", b"no message")])
     rig.start()
-    rig.wait_until(lambda: rig.positions_read() == len(records) + 4)
+    rig.wait_until(lambda: rig.positions_read() == len(records) + 5)
     rig.wait_until(lambda: rig.rows("SELECT count(*) AS n FROM telemetry.window_features")[0][0] == 15)
     assert rig.stop() == 0
 
-    shown = LatestReader(rig.redis_url, "test").latest(["watch-1"])[0]
+    shown = LatestReader(rig.redis_url, "test", sensor_types=sensor_types()).latest(["watch-1"])[0]
+    assert {name: text for name, text in shown.items() if name.startswith("sensor:")} == {
+        "sensor:skin_temperature:value": "33.5",
+        "sensor:skin_temperature:value:time_us": str(START_US),
+        "sensor:skin_temperature:value:unit": "Cel",
+    }
     assert (shown["sequence"], shown["boot_id"]) == ("149", boot_text(5))
     assert shown["time_us"] == str(START_US + 149 * 100_000 + 90_000)
     assert (float(shown["hr_bpm"]), shown["steps"]) == (61.0, "12")
