@@ -1,4 +1,4 @@
--- depends: 0012_local_days
+-- depends: 0013_heart_rate_and_trends
 -- Readings of declared sensor types: one table for all of them, so that a new type needs no change here. What was asked for by
 -- a type's declaration is filled, other aggregates are NULL. A row's unit is the one declared when it was made.
 
