@@ -192,7 +192,7 @@ def test_a_day_with_impossible_clean_values_is_not_built_on(world: BatchWorld) -
     result = world.build(*BUILT, raise_on_error=False)
     failed = [check for check in result.get_asset_check_evaluations() if not check.passed]
     assert [check.check_name for check in failed] == ["values_are_plausible"]
-    assert "watch-9" in str(failed[0].metadata["offending"].value)
+    assert "watch-9" in str(failed[0].metadata["offending_rows"].value)
     assert world.sql.rows("SELECT * FROM telemetry.sensor_hours") == []
     world.sql.execute("DELETE FROM telemetry.sensor_readings WHERE device_id = 'watch-9'")
     assert world.build(*BUILT).success

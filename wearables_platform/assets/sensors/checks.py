@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from wearables_platform.assets.sensors.declare import checked, sensor_check
+from wearables_platform.assets.sensors.declare import sensor_check
+from wearables_platform.assets.verdict import named, offending, verdict
 from wearables_platform.domain.sensor_types import SensorType
 from wearables_platform.resources import LakeResource, SqlResource
 
@@ -24,8 +25,9 @@ def sensor_checks(sensor: SensorType) -> list[dg.AssetChecksDefinition]:
     ]
 
 
-def _result(found: "Found") -> dg.AssetCheckResult:
-    return checked(passed=not found.faults, metadata={"rows": found.rows, "offending": found.faults})
+def _result(context: dg.AssetCheckExecutionContext, found: "Found") -> dg.AssetCheckResult:
+    metadata = {"rows": found.rows, **offending(named(row=found.faults))}
+    return verdict(context, passed=not found.faults, metadata=metadata)
 
 
 def _values_are_plausible(sensor: SensorType) -> dg.AssetChecksDefinition:
@@ -38,7 +40,7 @@ def _values_are_plausible(sensor: SensorType) -> dg.AssetChecksDefinition:
         from wearables_platform.batch.sensor_checks import implausible_readings
 
         with sql.open() as client:
-            return _result(implausible_readings(client, sensor, context.partition_keys))
+            return _result(context, implausible_readings(client, sensor, context.partition_keys))
 
     return values_are_plausible
 
@@ -49,7 +51,7 @@ def _keys_are_unique(sensor: SensorType) -> dg.AssetChecksDefinition:
         from wearables_platform.batch.sensor_checks import repeated_readings
 
         with sql.open() as client:
-            return _result(repeated_readings(client, sensor, context.partition_keys))
+            return _result(context, repeated_readings(client, sensor, context.partition_keys))
 
     return keys_are_unique
 
@@ -67,7 +69,7 @@ def _no_reading_is_lost(sensor: SensorType) -> dg.AssetChecksDefinition:
 
         with sql.open() as client:
             load_id = f"{context.run.run_id}:{sensor.name}:check"
-            return _result(lost_readings(client, lake.open(), sensor, context.partition_keys, load_id))
+            return _result(context, lost_readings(client, lake.open(), sensor, context.partition_keys, load_id))
 
     return no_reading_is_lost
 
@@ -84,7 +86,7 @@ def _few_readings_are_rejected(sensor: SensorType) -> dg.AssetChecksDefinition:
         with sql.open() as client:
             share, rules = rejected_share(client, sensor, context.partition_keys)
         passed = share <= sensor.max_rejected_share
-        return checked(passed=passed, metadata={"rejected_share": share, "by_rule": rules})
+        return verdict(context, passed=passed, metadata={"rejected_share": share, "by_rule": rules})
 
     return few_readings_are_rejected
 
@@ -99,7 +101,7 @@ def _hours_add_up(sensor: SensorType) -> dg.AssetChecksDefinition:
         from wearables_platform.batch.sensor_checks import hours_that_do_not_add_up
 
         with sql.open() as client:
-            return _result(hours_that_do_not_add_up(client, sensor, context.partition_keys))
+            return _result(context, hours_that_do_not_add_up(client, sensor, context.partition_keys))
 
     return hours_add_up_to_readings
 
@@ -114,6 +116,6 @@ def _days_add_up(sensor: SensorType) -> dg.AssetChecksDefinition:
         from wearables_platform.batch.sensor_checks import days_that_do_not_add_up
 
         with sql.open() as client:
-            return _result(days_that_do_not_add_up(client, sensor, context.partition_keys))
+            return _result(context, days_that_do_not_add_up(client, sensor, context.partition_keys))
 
     return days_add_up_to_readings

@@ -34,7 +34,7 @@ def days_asset(sensor: SensorType) -> dg.AssetsDefinition:
     def daily(context: dg.AssetExecutionContext, sql: SqlResource) -> dg.MaterializeResult:  # type: ignore[type-arg] # Dagster compares the bare class
         from wearables_platform.batch.sensor_readings import aggregate_days, local_days_touched
 
-        with terminal_errors_end_the_step(), sql.open() as client:
+        with terminal_errors_end_the_step() as spent, sql.open() as client:
             changed = aggregate_days(client, sensor, context.partition_keys, datetime.now(UTC))
             rows = client.rows(ROWS, (sensor.name, *local_days_touched(context.partition_keys)))
         readings: dict[str, float] = {}
@@ -43,6 +43,7 @@ def days_asset(sensor: SensorType) -> dg.AssetsDefinition:
         metadata: dict[str, Any] = {
             "rows_in_run": len(rows),
             "changed": changed,
+            **spent.rate(len(rows)),
             "participants": len({row["participant_id"] for row in rows}),
             "readings_per_local_day": bars(readings, f"{sensor.title}: readings per local day", "readings"),
         }

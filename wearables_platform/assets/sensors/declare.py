@@ -1,6 +1,6 @@
 """How assets of declared sensor types are declared: like every daily asset, with the type's own owner and freshness."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -37,8 +37,3 @@ def sensor_check(
 ) -> Callable[[Callable[..., dg.AssetCheckResult]], dg.AssetChecksDefinition]:
     """Declare a blocking check of such an asset."""
     return dg.asset_check(asset=asset, name=name, blocking=True, partitions_def=DAYS, description=description)
-
-
-def checked(*, passed: bool, metadata: Mapping[str, Any]) -> dg.AssetCheckResult:
-    """Return what a check found."""
-    return dg.AssetCheckResult(passed=passed, metadata=metadata)

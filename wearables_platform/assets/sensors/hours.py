@@ -42,13 +42,13 @@ def hours_asset(sensor: SensorType) -> dg.AssetsDefinition:
 
         days = context.partition_keys
         span = span_of(days)
-        with terminal_errors_end_the_step(), sql.open() as client:
+        with terminal_errors_end_the_step() as spent, sql.open() as client:
             # A message may tell of the days around its own: their hours are made anew, too.
             changed = aggregate_hours(client, sensor, neighbours(days))
             (counted,) = client.rows(COUNT, {"sensor": sensor.name, **span})
             sample = client.rows(SAMPLE, (sensor.name, span["first"]))
             hours = fleet_hours(client, sensor, days)
-        metadata: dict[str, Any] = {"changed": changed, **counted}
+        metadata: dict[str, Any] = {"changed": changed, **counted, **spent.rate(counted["rows"])}
         metadata["mean_coverage"] = float(counted["mean_coverage"])
         if sample:
             metadata["sample"] = markdown_table(list(sample[0]), (row.values() for row in sample))

@@ -6,7 +6,7 @@ import dagster as dg
 
 from wearables_platform.assets.clean.readings import cleaning_metadata
 from wearables_platform.assets.declare import day_asset
-from wearables_platform.assets.report import bars, terminal_errors_end_the_step
+from wearables_platform.assets.report import bars, markdown_table, terminal_errors_end_the_step
 from wearables_platform.assets.sensors.declare import sensor_asset
 from wearables_platform.domain.sensor_types import SensorType
 from wearables_platform.resources import LakeResource, SqlResource
@@ -38,14 +38,20 @@ def readings_asset(sensor: SensorType) -> dg.AssetsDefinition:
 
         opened, load_id = lake.open(), f"{context.run.run_id}:{sensor.name}"
         days, cleaning = context.partition_keys, cleaning_of(sensor)
-        with terminal_errors_end_the_step(), sql.open() as client:
+        with terminal_errors_end_the_step() as spent, sql.open() as client:
             # A week at a time: one transaction's readings fit in memory whatever the range.
             weeks = [days[at : at + WEEK] for at in range(0, len(days), WEEK)]
             loads = [clean_days(client, opened, cleaning, week, load_id) for week in weeks]
             newest = client.rows(NEWEST, (sensor.name, span_of(days)["first"]))
-        return dg.MaterializeResult(metadata=cleaning_metadata(loads) | newest_metadata(newest))
+        return dg.MaterializeResult(
+            metadata=cleaning_metadata(loads) | spent.rate(sum(load.readings for load in loads)) | _newest(newest)
+        )
 
     return cleaned
+
+
+def _newest(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"newest": markdown_table(list(rows[0]), (row.values() for row in rows))} if rows else {}
 
 
 def undeclared_asset(sensors: tuple[SensorType, ...]) -> dg.AssetsDefinition:
