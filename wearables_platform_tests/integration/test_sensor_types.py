@@ -36,6 +36,14 @@ MINUTE_US, HOUR_US = 60_000_000, 3_600_000_000
 SKIN = ("skin_temperature", "skin_temperature_hourly", "skin_temperature_daily")
 BUILT = ("raw_vitals", *SKIN, "undeclared_readings")
 DOCS_YAML = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/sensor-types.md").read_text(), flags=re.DOTALL)
+CHECKS = {
+    "values_are_plausible",
+    "keys_are_unique",
+    "no_reading_is_lost",
+    "few_readings_are_rejected",
+    "hours_add_up_to_readings",
+    "days_add_up_to_readings",
+}
 REJECTED = "SELECT quantity, rule, detail, value FROM quality.rejected_readings ORDER BY 1, 2, 3, 4"
 
 
@@ -82,7 +90,7 @@ def test_skin_temperature_goes_from_a_posted_document_to_the_views(world: BatchW
     world.archived(log)
     result = world.build(*BUILT)
     assert result.success
-    assert len(result.get_asset_check_evaluations()) == 7
+    assert {check.check_name for check in result.get_asset_check_evaluations()} >= CHECKS
     assert all(check.passed for check in result.get_asset_check_evaluations())
 
     shown = world.sql.rows("SELECT * FROM analytics.sensor_readings_v1 ORDER BY time")
@@ -191,8 +199,8 @@ def test_a_day_with_impossible_clean_values_is_not_built_on(world: BatchWorld) -
     )
     result = world.build(*BUILT, raise_on_error=False)
     failed = [check for check in result.get_asset_check_evaluations() if not check.passed]
-    assert [check.check_name for check in failed] == ["values_are_plausible"]
-    assert "watch-9" in str(failed[0].metadata["offending_rows"].value)
+    assert {check.check_name for check in failed} == {"values_are_plausible"}
+    assert any("watch-9" in str(check.metadata.get("offending_rows")) for check in failed)
     assert world.sql.rows("SELECT * FROM telemetry.sensor_hours") == []
     world.sql.execute("DELETE FROM telemetry.sensor_readings WHERE device_id = 'watch-9'")
     assert world.build(*BUILT).success
@@ -207,9 +215,10 @@ def test_a_sensor_that_sends_mostly_nonsense_stops_its_day(world: BatchWorld) ->
     )
     world.archived(log)
     result = world.build(*BUILT, raise_on_error=False)
-    (failed,) = [check for check in result.get_asset_check_evaluations() if not check.passed]
-    assert failed.check_name == "few_readings_are_rejected"
-    assert failed.metadata["by_rule"].value == {"above_range": 61}
+    failed = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    assert {check.check_name for check in failed} == {"few_readings_are_rejected"}
+    (rules,) = [check.metadata["by_rule"].value for check in failed if "by_rule" in check.metadata]
+    assert rules == {"above_range": 61}
 
 
 def test_a_reading_that_is_neither_clean_nor_set_aside_is_found(world: BatchWorld) -> None:
