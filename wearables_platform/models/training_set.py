@@ -134,7 +134,7 @@ def assemble(
     Windows nobody known wore are left out: an erased person is in no registry, so also in no training set.
     """
     device_id = np.array(device_ids, dtype=np.str_)[rows.device] if len(rows) else np.array([], dtype=np.str_)
-    person = _wearers(device_id, rows.start_us, wears)
+    person = wearers(device_id, rows.start_us, wears)
     chosen = trainable(rows) & (person != "")
     order = np.lexsort((rows.start_us, device_id, person))
     order = _thinned(order[chosen[order]], person)
@@ -144,7 +144,7 @@ def assemble(
         device_id=device_id[order],
         start_us=rows.start_us[order],
         is_event=_holds_event(device_id[order], rows.start_us[order], events),
-        held_out=_held_out(person[order]),
+        held_out=held_out_mask(person[order]),
         feature_version=feature_version,
     )
 
@@ -169,7 +169,8 @@ def _column(table: pa.Table, name: str, dtype: type) -> NDArray[Any]:
     return cast(NDArray[Any], table[name].to_numpy(zero_copy_only=False)).astype(dtype)
 
 
-def _wearers(device_id: Text, start_us: NDArray[np.int64], wears: Sequence[Wear]) -> Text:
+def wearers(device_id: Text, start_us: NDArray[np.int64], wears: Sequence[Wear]) -> Text:
+    """Return who wore each window's device at its start; empty where nobody known did."""
     longest = max((len(wear.participant_id) for wear in wears), default=1)
     person = np.full(len(device_id), "", dtype=f"U{longest}")
     for wear in wears:
@@ -199,5 +200,6 @@ def _holds_event(
     return holds
 
 
-def _held_out(person: Text) -> NDArray[np.bool_]:
+def held_out_mask(person: Text) -> NDArray[np.bool_]:
+    """Mark the windows of people no version trains on."""
     return np.isin(person, np.array(sorted(held_out_people(person.tolist())), dtype=person.dtype))
