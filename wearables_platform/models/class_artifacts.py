@@ -23,7 +23,8 @@ from wearables_platform.models.refusal import Refusal, refused
 FORMAT: Final = "class-forest-1"
 MAX_CLASSES: Final = 64
 # As narrow as what they hold: half of what a forest weighs is its children.
-_ARRAYS: Final[Mapping[str, str]] = {"sizes": "<i4", "left": "<i4", "right": "<i4", "feature": "<i2", "threshold": "<f8"}
+_NODES: Final = ("sizes", "left", "right", "feature", "threshold")
+_ARRAYS: Final[Mapping[str, str]] = dict(zip(_NODES, ("<i4", "<i4", "<i4", "<i2", "<f8"), strict=True))
 _SHARES: Final = "shares"
 
 
@@ -70,13 +71,18 @@ def read_class_artifact(data: bytes, sha256: str) -> tuple[ClassDescription, Cla
     with opened(data, sha256) as archive:
         description = _description(json_member(archive, DESCRIPTION_MEMBER))
         arrays = {name: _array(archive, name, kind) for name, kind in [*_ARRAYS.items(), (_SHARES, "<f8")]}
-    shares = arrays.pop(_SHARES)
-    wide = {name: array.astype(np.float64 if name == "threshold" else np.int64) for name, array in arrays.items()}
-    if any(array.ndim != 1 for array in wide.values()):
+    if any(arrays[name].ndim != 1 for name in _NODES):
         raise refused(Refusal.NOT_A_FOREST, "the nodes are no columns")
-    forest = ClassForest.checked(TreeNodes(**wide), shares, len(description.features))
+    nodes = TreeNodes(
+        sizes=arrays["sizes"].astype(np.int64),
+        left=arrays["left"].astype(np.int64),
+        right=arrays["right"].astype(np.int64),
+        feature=arrays["feature"].astype(np.int64),
+        threshold=arrays["threshold"],
+    )
+    forest = ClassForest.checked(nodes, arrays[_SHARES], len(description.features))
     if forest.shares.shape[1] != len(description.classes):
-        raise refused(Refusal.FOREIGN_SCHEMA, f"{len(description.classes)} classes for {forest.shares.shape[1]} columns")
+        raise refused(Refusal.FOREIGN_SCHEMA, f"{len(description.classes)} classes, {forest.shares.shape[1]} columns")
     return description, forest
 
 

@@ -1,4 +1,4 @@
-"""How well a model tells activities on people it has never seen: every figure by person, the random split as a warning."""
+"""How well a model tells activities on people it has never seen: all by person, the random split as a warning."""
 
 from __future__ import annotations
 
@@ -58,13 +58,15 @@ class ClassJudgement:
         """Number of windows judged."""
         return int(self.confusion.sum())
 
+    def summary(self) -> dict[str, float]:
+        """Return the figures of all windows together."""
+        people = len(self.accuracy_by_person)
+        return {"windows": self.windows, "people": people, "accuracy": self.accuracy, "macro_f1": self.macro_f1}
+
     def as_metrics(self) -> dict[str, Any]:
         """Return the judgement as plain values for the registry."""
         return {
-            "windows": self.windows,
-            "people": len(self.accuracy_by_person),
-            "accuracy": self.accuracy,
-            "macro_f1": self.macro_f1,
+            **self.summary(),
             "classes": list(self.classes),
             "confusion": self.confusion.tolist(),
             "by_class": {name: vars(figures) for name, figures in self.by_class.items()},

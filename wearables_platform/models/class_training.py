@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
@@ -19,6 +18,7 @@ from wearables_platform.models.class_evaluate import (
 )
 from wearables_platform.models.class_predict import ClassScorer, load_class_scorer
 from wearables_platform.models.class_set import ClassSet
+from wearables_platform.models.class_slices import KnownOf, class_slices
 from wearables_platform.models.class_train import (
     CLASS_CODE_VERSION,
     ClassParams,
@@ -27,14 +27,13 @@ from wearables_platform.models.class_train import (
 )
 from wearables_platform.models.publishing import Trained, store_card
 from wearables_platform.models.registry import ModelRegistry, ModelVersion, span_of
-from wearables_platform.models.slices import Wearer, slices_of
 
 
 def train_class_candidate(
     lake: Lake,
     registry: ModelRegistry,
     windows: ClassSet,
-    wearers: Sequence[Wearer],
+    known_of: KnownOf,
     *,
     name: str,
     params: ClassParams,
@@ -60,14 +59,12 @@ def train_class_candidate(
         training_people=tuple(seen.people),
     )
     scorer = load_class_scorer(row.draft_release(), lambda _path: candidate.artifact)
-    row = replace(row, metrics=class_metrics(windows, wearers, params, scorer))
+    row = replace(row, metrics=class_metrics(windows, known_of, params, scorer))
     store_card(lake, row)
     return Trained(row, added=registry.add(row))
 
 
-def class_metrics(
-    windows: ClassSet, wearers: Sequence[Wearer], params: ClassParams, scorer: ClassScorer
-) -> dict[str, Any]:
+def class_metrics(windows: ClassSet, known_of: KnownOf, params: ClassParams, scorer: ClassScorer) -> dict[str, Any]:
     """Return every figure of a version: by person, on the held-out, by slice, and the random split as a warning."""
     warned = random_split(windows, params)
     return {
@@ -83,34 +80,30 @@ def class_metrics(
         },
         "by_person": cross_validate_classes(windows, params).as_metrics(),
         "held_out": judge_held_out(scorer, windows).as_metrics(),
-        "by_slice": judge_slices(scorer, windows, wearers),
+        "by_slice": {name: judged.summary() for name, judged in judge_slices(scorer, windows, known_of).items()},
         "random_split": {"accuracy": warned.accuracy, "macro_f1": warned.macro_f1},
     }
 
 
 def judge_held_out(scorer: ClassScorer, windows: ClassSet, trained_on: frozenset[str] = frozenset()) -> ClassJudgement:
     """Judge a loaded version on the held-out people of a set, less those in `trained_on`: what a gate compares."""
-    judges = windows.take(windows.held_out & ~np.isin(windows.person, sorted(trained_on) or [""]))
+    judges = judges_of(windows, trained_on)
     done, told, classes = tell_set(scorer, judges)
     return judge_classes(classes, done, told, judges.person)
 
 
 def judge_slices(
-    scorer: ClassScorer, windows: ClassSet, wearers: Sequence[Wearer], trained_on: frozenset[str] = frozenset()
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Return kind of slice > slice > accuracy, macro-F1, windows and people, on the held-out people."""
-    judges = windows.take(windows.held_out & ~np.isin(windows.person, sorted(trained_on) or [""]))
+    scorer: ClassScorer, windows: ClassSet, known: KnownOf, trained_on: frozenset[str] = frozenset()
+) -> dict[str, ClassJudgement]:
+    """Judge a loaded version in every slice of the held-out people that is large enough to say something."""
+    judges = judges_of(windows, trained_on)
     done, told, classes = tell_set(scorer, judges)
-    kinds = slices_of(judges.person, judges.device_id, judges.start_us, judges.rate_hz, wearers)
-    found: dict[str, dict[str, dict[str, float]]] = {}
-    for kind, slices in kinds.items():
-        for one in np.unique(slices):
-            chosen = slices == one
-            judged = judge_classes(classes, done[chosen], told[chosen], judges.person[chosen])
-            found.setdefault(kind, {})[str(one)] = {
-                "accuracy": judged.accuracy,
-                "macro_f1": judged.macro_f1,
-                "windows": judged.windows,
-                "people": len(judged.accuracy_by_person),
-            }
-    return found
+    return {
+        name: judge_classes(classes, done[chosen], told[chosen], judges.person[chosen])
+        for name, chosen in class_slices(judges, known)
+    }
+
+
+def judges_of(windows: ClassSet, trained_on: frozenset[str] = frozenset()) -> ClassSet:
+    """Return the windows of the held-out people, less those in `trained_on`."""
+    return windows.take(windows.held_out & ~np.isin(windows.person, sorted(trained_on) or [""]))

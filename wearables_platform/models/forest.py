@@ -55,7 +55,7 @@ class TreeNodes:
 
 @dataclass(frozen=True)
 class FlatTrees:
-    """Trees over one matrix, safe to walk; a leaf is its own child, so that every row may take the same number of steps.
+    """Trees over one matrix, safe to walk; a leaf is its own child, so that every row may take as many steps.
 
     Attributes
     ----------

@@ -113,7 +113,7 @@ def store_card(lake: Lake, row: ModelVersion) -> None:
 
 def card_path(row: ModelVersion) -> str:
     """Return where a version's card lies, relative to the lake's root."""
-    return row.lake_path.removesuffix(".skops") + ".md"
+    return f"{row.lake_path.rpartition('.')[0]}.md"
 
 
 def _publish_newest(

@@ -25,8 +25,8 @@ SMOOTHED_S: Final = 3
 """Seconds over which class probabilities are averaged: a majority vote of three that keeps its confidence."""
 
 POSTURE_FEATURES: Final = ("x_mean_g", "y_mean_g", "z_mean_g", "angle_z_deg", "pitch_deg", "roll_deg")
-"""Which way the wrist points says more of an activity than how hard it moves; strapping a watch on otherwise changes it,
-which is why people who wear it otherwise must be among those a model is judged on."""
+"""Which way the wrist points tells activities apart; strapping a watch on otherwise changes it, which is why people who
+wear it otherwise must be among those a model is judged on."""
 
 BASE_FEATURES: Final = (*MODEL_FEATURES, *POSTURE_FEATURES)
 ASPECTS: Final = ("", "_span_mean", "_span_sd", "_before", "_after")

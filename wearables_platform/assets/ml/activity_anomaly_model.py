@@ -18,7 +18,7 @@ class ForestConfig(dg.Config):
     """How the forest is grown; see `models.train.ForestParams`."""
 
     n_trees: int = 100
-    max_samples: int = 256
+    max_samples: int = 1_024
     seed: int = 20_250_101
     alarm_rate: float = 0.01
 

@@ -13,10 +13,10 @@ INSERT INTO ml.labels (participant_id, device_id, started_at, ended_at, label, s
 VALUES (:participant_id, :device_id, :started_at, :ended_at, :label, :said_by)
 ON CONFLICT DO NOTHING;
 
--- name: list_wearers()
--- Who may be judged in which slice: one row per device and person who ever wore it, with what makes a slice.
-SELECT DISTINCT a.device_id, a.participant_id, d.device_model, p.birth_year, p.time_zone
-FROM registry.assignments a
-JOIN registry.devices d USING (device_id)
-JOIN registry.participants p USING (participant_id)
-ORDER BY 1, 2;
+-- name: list_models_of_devices()
+-- The model of every device.
+SELECT device_id, device_model FROM registry.devices;
+
+-- name: list_years_of_birth()
+-- When each person was born.
+SELECT participant_id, birth_year FROM registry.participants;
