@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wearables_platform.errors import ModelRefused
 from wearables_platform.models.class_artifacts import ClassDescription, read_class_artifact
 from wearables_platform.models.class_forest import ClassForest
 from wearables_platform.models.inputs import Matrix, imputed
@@ -152,3 +153,40 @@ def _timed(scorer: ClassScorer, matrix: Matrix, clock: Callable[[], float]) -> f
     began = clock()
     scorer.score_matrix(matrix)
     return clock() - began
+
+
+@dataclass(frozen=True)
+class ClassTimeline:
+    """Versions of a model by event time: a window is told by the one in force at its start."""
+
+    scorers: tuple[ClassScorer, ...] = ()
+
+    def tell(self, rows: WindowRows) -> tuple[NDArray[np.int64], Told]:
+        """Return which of `scorers` told each window (-1: none was in force), and what it told.
+
+        `rows` as in `ClassScorer.tell`; a window's span may reach over a change of version, its answer is of one.
+        """
+        starts = np.array([scorer.release.effective_from_us for scorer in self.scorers], dtype=np.int64)
+        in_force = (np.searchsorted(starts, rows.start_us, side="right") - 1).astype(np.int64)
+        number, confidence = np.full(len(rows), -1, dtype=np.int64), np.full(len(rows), np.nan)
+        for version in np.unique(in_force[in_force >= 0]):
+            mine, told = in_force == version, self.scorers[version].tell(rows)
+            number[mine], confidence[mine] = told.number[mine], told.confidence[mine]
+        return in_force, Told(number, confidence)
+
+
+def load_class_timeline(
+    releases: Sequence[ModelRelease], read_bytes: Callable[[str], bytes]
+) -> tuple[ClassTimeline, dict[str, str]]:
+    """Load every version that was ever in force, and say which were refused and why.
+
+    The version before a refused one stays in force in its place.
+    """
+    scorers: list[ClassScorer] = []
+    refusals: dict[str, str] = {}
+    for release in sorted(releases, key=lambda one: one.effective_from_us):
+        try:
+            scorers.append(load_class_scorer(release, read_bytes))
+        except ModelRefused as exc:
+            refusals[release.version] = str(exc)
+    return ClassTimeline(tuple(scorers)), refusals

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, precision_recall_curve
 from sklearn.model_selection import GroupKFold
 
 from wearables_platform.models.train import ForestParams, fit
@@ -26,6 +26,8 @@ MAX_FOLDS: Final = 5
 MIN_EVENTS: Final = 5
 """Fewer known events among the people judged on, and a precision says nothing."""
 
+CURVE_POINTS: Final = 50
+
 Floats = NDArray[np.float64]
 
 
@@ -37,6 +39,7 @@ class Judgement:
     ----------
     average_precision : of known event windows ranked by score; None with fewer than `MIN_EVENTS`
     vus_pr : the same with credit for alarms close by, see `models.vus`; None likewise
+    curve : (recall, precision) pairs, at most `CURVE_POINTS`, recall falling
     average_precision_by_person : of those with `MIN_EVENTS` or more of their own
     prevalence : share of windows that are events: the average precision of guessing
     alarm_rate : mean over people of the share of windows at or over the threshold
@@ -52,6 +55,7 @@ class Judgement:
     alarm_rate_error: float
     alarm_rate_by_person: dict[str, float] = field(default_factory=dict)
     vus_pr: float | None = None
+    curve: tuple[tuple[float, float], ...] = ()
     average_precision_by_person: dict[str, float] = field(default_factory=dict)
 
     def as_metrics(self) -> dict[str, Any]:
@@ -63,6 +67,7 @@ class Judgement:
             "average_precision": self.average_precision,
             "average_precision_by_person": self.average_precision_by_person,
             "vus_pr": self.vus_pr,
+            "curve": [list(point) for point in self.curve],
             "prevalence": self.prevalence,
             "alarm_rate": self.alarm_rate,
             "alarm_rate_error": self.alarm_rate_error,
@@ -84,6 +89,7 @@ def judge(windows: TrainingSet, scores: Floats, alarms: NDArray[np.bool_], alarm
         alarm_rate_error=float(np.abs(rates - alarm_rate).mean()) if len(rates) else 0.0,
         alarm_rate_by_person=by_person,
         vus_pr=vus_pr(windows.is_event, scores, _series(windows)) if events >= MIN_EVENTS else None,
+        curve=_curve(windows.is_event, scores) if events >= MIN_EVENTS else (),
         average_precision_by_person=_precision_by_person(windows, scores),
     )
 
@@ -118,6 +124,12 @@ def _out_of_fold(
         scores[test] = fitted.score(seen.matrix[test])
         alarms[test] = scores[test] >= fitted.alarm_threshold
     return scores, alarms
+
+
+def _curve(is_event: NDArray[np.bool_], scores: Floats) -> tuple[tuple[float, float], ...]:
+    precision, recall, _ = precision_recall_curve(is_event, scores)
+    points = np.unique(np.linspace(0, len(recall) - 1, CURVE_POINTS).astype(np.intp))
+    return tuple(zip(recall[points].tolist(), precision[points].tolist(), strict=True))
 
 
 def _precision_by_person(windows: TrainingSet, scores: Floats) -> dict[str, float]:

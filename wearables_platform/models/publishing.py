@@ -16,6 +16,7 @@ from wearables_platform.domain.time_policy import from_us
 from wearables_platform.errors import ModelRefused
 from wearables_platform.models import training_files
 from wearables_platform.models.card import model_card
+from wearables_platform.models.class_card import class_card
 from wearables_platform.models.evaluate import Judgement, cross_validate, random_split_precision
 from wearables_platform.models.gate import Verdict, decide
 from wearables_platform.models.predict import Scorer, load_scorer
@@ -108,7 +109,8 @@ def publish_candidate(
 
 def store_card(lake: Lake, row: ModelVersion) -> None:
     """Write a version's card beside its artefact."""
-    lake.put(card_path(row), model_card(row).encode())
+    card = class_card(row) if row.metrics.get("kind") == "classes" else model_card(row)
+    lake.put(card_path(row), card.encode())
 
 
 def card_path(row: ModelVersion) -> str:
