@@ -1,4 +1,4 @@
-"""What must hold of stored insights: each row is one person's, on that person's day, from a version that was in force."""
+"""What must hold of stored insights: each row is one person's, on that person's day, by a version that was in force."""
 
 from __future__ import annotations
 

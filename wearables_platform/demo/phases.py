@@ -30,6 +30,7 @@ PHASES: Final[dict[str, Sequence[Part]]] = {
         Part("activity", ("hourly_activity", "daily_activity")),
         Part("people's days and weeks", ("daily_heart_rate", "daily_summary", "weekly_trend", "cohort_baselines")),
         Part("model", ("training_set", "activity_anomaly_model", "published_model"), None),
+        Part("activities", ("activity_training_set", "activity_class_model", "published_activity_model"), None),
     ),
     # The fleet is in, scored by that model: recompute, compare with the stream, account for every message.
     "prove": (
@@ -40,6 +41,7 @@ PHASES: Final[dict[str, Sequence[Part]]] = {
             ("window_features", "spike_events", "rule_events", "wear", "rolling_features"),
         ),
         Part("activity", ("hourly_activity", "daily_activity")),
+        Part("insights", ("activity_segments", "unusual_periods")),
         Part("parity", ("parity",)),
         Part("conservation", ("conservation",), None),
     ),
