@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wearables_platform.models.registry import ModelVersion
-from wearables_platform.models.spans import BASE_FEATURES, REACH_S, SMOOTHED_S
+from wearables_platform.models.spans import BASE_FEATURES, REACH_S
 
 
 def class_card(row: ModelVersion) -> str:
@@ -25,7 +25,7 @@ def class_card(row: ModelVersion) -> str:
             f"{', '.join(judged['classes'])}. Anything else is told as one of these: it cannot say that it knows none.",
             "",
             f"**What it sees.** {len(BASE_FEATURES)} features of the second, with the {REACH_S} s before and after it;",
-            f"probabilities are averaged over {SMOOTHED_S} s. Posture is among them: worn otherwise, it does worse.",
+            "probabilities lean on the second before and after. Posture is among them: worn otherwise, it does worse.",
             "",
             f"**What it learnt from.** {len(row.training_people)} people, {row.training_days}; labels by "
             f"{', '.join(windows['said_by'])}. {_left_out(windows['left_out'])}",

@@ -226,10 +226,10 @@ def test_a_windows_inputs_are_its_own_bits() -> None:
         assert np.array_equal(part[: end - begin - 2], whole[begin : end - 2], equal_nan=True)
 
 
-def test_smoothing_is_a_mean_of_three_within_a_stretch() -> None:
+def test_smoothing_leans_on_the_neighbours_within_a_stretch() -> None:
     probability = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.5, 0.5]])
     stretches = Stretches.of(np.array([0, 0, 0, 1], np.int32), np.arange(4) * WINDOW_US)
-    assert smoothed(probability, stretches)[:, 0].tolist() == pytest.approx([0.5, 2 / 3, 0.5, 0.5])
+    assert smoothed(probability, stretches)[:, 0].tolist() == pytest.approx([0.8, 2 / 6, 0.8, 0.5])
 
 
 def test_who_tells_is_the_version_in_force_at_a_windows_start() -> None:
