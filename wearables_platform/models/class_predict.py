@@ -22,7 +22,7 @@ from wearables_platform.wire.v1.telemetry_pb2 import ModelRelease
 Floats = NDArray[np.float64]
 
 BUDGET_US_PER_WINDOW: Final = 1_000.0
-"""A model dearer than this per window, a thousand at a time, is refused: fifty times the usual, for busy cores."""
+"""A model dearer than this per window, a thousand at a time, is refused: a dozen times the usual on a busy machine."""
 
 ACROSS_CPUS: Final = 1e-12
 

@@ -23,7 +23,7 @@ REACH_S: Final = 2
 
 SMOOTHING: Final = (1.0, 4.0, 1.0)
 """Weights of the second before, the second itself and the one after when probabilities are averaged. A plain mean of
-three does as well where activities last, and loses those that are over in a second (0.79 for 0.89 by person)."""
+three does as well where activities last, and loses those that are over in a second (docs/learning.md)."""
 
 POSTURE_FEATURES: Final = ("x_mean_g", "y_mean_g", "z_mean_g", "angle_z_deg", "pitch_deg", "roll_deg")
 """Which way the wrist points tells activities apart; strapping a watch on otherwise changes it, which is why people who
