@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from wearables_platform.assets.serving.person_checks import PERSON_CHECKS
-from wearables_platform.assets.verdict import named, offending, offending_faults, verdict
+from wearables_platform.assets.verdict import SHOWN_ROWS, named, offending, offending_faults, verdict
 from wearables_platform.domain.channels import CHANNEL_BY_NAME, QUANTITY_BY_NAME, Channel
 from wearables_platform.partitions import DAYS
 from wearables_platform.resources import LakeResource, MongoResource, SqlResource
@@ -242,8 +242,8 @@ def _insights_check(asset: str) -> dg.AssetChecksDefinition:
         from wearables_platform.batch.insight_checks import insights_that_cannot_be
 
         with sql.open() as client:
-            wrong = insights_that_cannot_be(client, f"telemetry.{asset}", context.partition_keys, MAX_EXAMPLES)
-        return dg.AssetCheckResult(passed=not wrong, metadata={"offending": [str(row) for row in wrong]})
+            wrong = insights_that_cannot_be(client, f"telemetry.{asset}", context.partition_keys, SHOWN_ROWS)
+        return verdict(context, passed=not wrong, metadata=offending(wrong))
 
     return rows_are_possible
 

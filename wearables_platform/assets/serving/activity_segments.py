@@ -31,7 +31,7 @@ def activity_segments(
     from wearables_platform.models.worn import read_worn_days
 
     opened = lake.open()
-    with terminal_errors_end_the_step(), sql.open() as client:
+    with terminal_errors_end_the_step() as spent, sql.open() as client:
         releases = ModelRegistry(client, model_signing.read()).releases(CLASS_MODEL)
         timeline, refused = load_class_timeline(releases, opened.get)
         told = [
@@ -49,4 +49,4 @@ def activity_segments(
         "refused_versions": refused,
         "seconds_by_activity": bars(seconds, "Seconds by activity", "s"),
     }
-    return dg.MaterializeResult(metadata=metadata)
+    return dg.MaterializeResult(metadata=metadata | spent.rate(metadata["rows_in_run"]))

@@ -31,7 +31,7 @@ def unusual_periods(
     from wearables_platform.models.worn import read_worn_days
 
     opened = lake.open()
-    with terminal_errors_end_the_step(), sql.open() as client:
+    with terminal_errors_end_the_step() as spent, sql.open() as client:
         timeline, refused = load_timeline(opened, ModelRegistry(client, model_signing.read()), MODEL)
         usual = Usual(opened, MODEL, timeline)
         told = [
@@ -49,4 +49,4 @@ def unusual_periods(
         "refused_versions": refused,
         "seconds_by_foremost_feature": bars(seconds, "Unusual seconds by the feature that stood out most", "s"),
     }
-    return dg.MaterializeResult(metadata=metadata)
+    return dg.MaterializeResult(metadata=metadata | spent.rate(metadata["rows_in_run"]))
