@@ -1,7 +1,7 @@
 """A candidate version of the model that tells activities."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -55,7 +55,7 @@ def activity_class_model(
     from wearables_platform.models.registry import ModelRegistry
 
     opened = lake.open()
-    with terminal_errors_end_the_step(), sql.open() as client:
+    with terminal_errors_end_the_step() as spent, sql.open() as client:
         trained = train_class_candidate(
             opened,
             ModelRegistry(client, model_signing.read()),
@@ -66,7 +66,8 @@ def activity_class_model(
             trained_at=datetime.now(UTC),
         )
     check = class_reload_check("reloads_and_tells_the_same", lake, trained.row)
-    return dg.MaterializeResult(metadata=_metadata(trained, lake), check_results=[check])
+    windows = trained.row.metrics["training_set"]["windows"]
+    return dg.MaterializeResult(metadata=_metadata(trained, lake) | spent.rate(windows), check_results=[check])
 
 
 def class_reload_check(check_name: str, lake: LakeResource, row: "ModelVersion | None") -> dg.AssetCheckResult:
@@ -84,7 +85,7 @@ def class_reload_check(check_name: str, lake: LakeResource, row: "ModelVersion |
     return dg.AssetCheckResult(check_name=check_name, passed=True, metadata=metadata)
 
 
-def _metadata(trained: "Trained", lake: LakeResource) -> dict[str, dg.MetadataValue]:
+def _metadata(trained: "Trained", lake: LakeResource) -> dict[str, Any]:
     from wearables_platform.assets.ml import pictures
     from wearables_platform.models.class_card import class_card
 

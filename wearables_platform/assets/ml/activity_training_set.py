@@ -1,6 +1,6 @@
 """The labelled windows the activity model learns from and is judged on."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -48,16 +48,17 @@ def activity_training_set(
 
     opened = lake.open()
     days = chosen_days(opened.partitions(WINDOWS_DATASET), config)
-    with terminal_errors_end_the_step(), sql.open() as client:
+    with terminal_errors_end_the_step() as spent, sql.open() as client:
         wears = ModelRegistry(client, model_signing.read()).wears()
         windows = gather_classes(opened, days, wears, LabelBook(client).read())
         stored = training_files.store(opened, CLASS_MODEL, windows)
     return dg.MaterializeResult(
-        metadata=_metadata(stored, opened.address(stored.path)), check_results=[_check(windows)]
+        metadata=_metadata(stored, opened.address(stored.path)) | spent.rate(len(windows)),
+        check_results=[_check(windows)],
     )
 
 
-def _metadata(stored: "StoredSet[ClassSet]", address: str) -> dict[str, dg.MetadataValue]:
+def _metadata(stored: "StoredSet[ClassSet]", address: str) -> dict[str, Any]:
     windows = stored.training_set
     by_class = {name: float((windows.label == name).sum()) for name in windows.classes}
     return {

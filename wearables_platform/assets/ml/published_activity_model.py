@@ -1,6 +1,6 @@
 """The version in force that tells activities."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -46,12 +46,12 @@ def published_activity_model(
     from wearables_platform.models.class_slices import read_known_of
     from wearables_platform.models.registry import ModelRegistry
 
-    with terminal_errors_end_the_step(), sql.open() as client:
+    with terminal_errors_end_the_step() as spent, sql.open() as client:
         registry = ModelRegistry(client, model_signing.read())
         published = publish_class_candidate(lake.open(), registry, read_known_of(client), name=CLASS_MODEL)
         in_force = registry.published(CLASS_MODEL)
     checks = [class_reload_check("in_force_reloads_and_tells_the_same", lake, in_force), _accepted(published)]
-    return dg.MaterializeResult(metadata=_metadata(published), check_results=checks)
+    return dg.MaterializeResult(metadata=_metadata(published) | spent.rate(1), check_results=checks)
 
 
 def _accepted(published: "ClassPublished") -> dg.AssetCheckResult:
@@ -64,13 +64,13 @@ def _accepted(published: "ClassPublished") -> dg.AssetCheckResult:
     )
 
 
-def _metadata(published: "ClassPublished") -> dict[str, dg.MetadataValue]:
+def _metadata(published: "ClassPublished") -> dict[str, Any]:
     from wearables_platform.models.class_card import class_card
 
     row = published.row
     if row is None:
         return {"outcome": dg.MetadataValue.text("no candidate and nothing in force")}
-    metadata: dict[str, dg.MetadataValue] = {
+    metadata: dict[str, Any] = {
         "outcome": dg.MetadataValue.text(published.action),
         "version": dg.MetadataValue.text(row.version),
         "model_card": dg.MetadataValue.md(class_card(row)),

@@ -40,8 +40,8 @@ def unusual_periods(
         ]
     seconds: dict[str, float] = {}
     for day in told:
-        for name, spent in day.seconds.items():
-            seconds[name] = seconds.get(name, 0.0) + spent
+        for name, lasted in day.seconds.items():
+            seconds[name] = seconds.get(name, 0.0) + lasted
     metadata: dict[str, Any] = {
         "rows_in_run": sum(day.rows for day in told),
         "changed": sum(day.changed for day in told),
