@@ -159,10 +159,10 @@ def segment_rows(
             from_us(int(end_us)),
             worn[keys[first, 1]].participant_id,
             worn[keys[first, 1]].local_day,
-            timeline.scorers[keys[first, 2]].classes[keys[first, 3]],
+            timeline.scorer(keys[first, 2]).classes[keys[first, 3]],
             int(count),
             float(confidence),
-            timeline.scorers[keys[first, 2]].version,
+            timeline.scorer(keys[first, 2]).version,
             FEATURE_VERSION,
             1,
             "batch",
@@ -177,7 +177,7 @@ class Usual:
     """The baselines of every version that a timeline holds."""
 
     def __init__(self, lake: Lake, name: str, timeline: ModelTimeline) -> None:
-        self.scorers = {one.version: one for one in timeline.scorers if one.version is not None}
+        self.scorers = {one.version: one for one in timeline.scorers if isinstance(one, Scorer)}
         self._lake, self._name = lake, name
         self._made: dict[str, Baselines] = {}
 

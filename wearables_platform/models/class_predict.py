@@ -157,20 +157,35 @@ def _timed(scorer: ClassScorer, matrix: Matrix, clock: Callable[[], float]) -> f
 
 @dataclass(frozen=True)
 class ClassTimeline:
-    """Versions of a model by event time: a window is told by the one in force at its start."""
+    """Versions of a model by event time: a window is told by the one in force at its start.
 
-    scorers: tuple[ClassScorer, ...] = ()
+    Attributes
+    ----------
+    from_us : rising instants from which each is in force
+    scorers : as many; None where from that instant on no version is
+    """
+
+    from_us: tuple[int, ...] = ()
+    scorers: tuple[ClassScorer | None, ...] = ()
+
+    def scorer(self, number: int) -> ClassScorer:
+        """Return the version that told a window."""
+        found = self.scorers[number]
+        assert found is not None
+        return found
 
     def tell(self, rows: WindowRows) -> tuple[NDArray[np.int64], Told]:
         """Return which of `scorers` told each window (-1: none was in force), and what it told.
 
         `rows` as in `ClassScorer.tell`; a window's span may reach over a change of version, its answer is of one.
         """
-        starts = np.array([scorer.release.effective_from_us for scorer in self.scorers], dtype=np.int64)
+        starts = np.array(self.from_us, dtype=np.int64)
         in_force = (np.searchsorted(starts, rows.start_us, side="right") - 1).astype(np.int64)
+        for nobody in [number for number, scorer in enumerate(self.scorers) if scorer is None]:
+            in_force[in_force == nobody] = -1
         number, confidence = np.full(len(rows), -1, dtype=np.int64), np.full(len(rows), np.nan)
         for version in np.unique(in_force[in_force >= 0]):
-            mine, told = in_force == version, self.scorers[version].tell(rows)
+            mine, told = in_force == version, self.scorer(version).tell(rows)
             number[mine], confidence[mine] = told.number[mine], told.confidence[mine]
         return in_force, Told(number, confidence)
 
@@ -180,13 +195,15 @@ def load_class_timeline(
 ) -> tuple[ClassTimeline, dict[str, str]]:
     """Load every version that was ever in force, and say which were refused and why.
 
-    The version before a refused one stays in force in its place.
+    The version before a refused one stays in force in its place; a release that names no version ends all.
     """
-    scorers: list[ClassScorer] = []
+    from_us: list[int] = []
+    scorers: list[ClassScorer | None] = []
     refusals: dict[str, str] = {}
     for release in sorted(releases, key=lambda one: one.effective_from_us):
         try:
-            scorers.append(load_class_scorer(release, read_bytes))
+            scorers.append(load_class_scorer(release, read_bytes) if release.version else None)
+            from_us.append(release.effective_from_us)
         except ModelRefused as exc:
             refusals[release.version] = str(exc)
-    return ClassTimeline(tuple(scorers)), refusals
+    return ClassTimeline(tuple(from_us), tuple(scorers)), refusals

@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 REACH_S: Final = 2
-"""Seconds seen before and after: 5 s in all, as in studies of the wrist; a live score would be two seconds later."""
+"""Seconds seen before and after: 5 s in all, as in studies of the wrist; a live score would be so much later."""
 
 SMOOTHING: Final = (1.0, 4.0, 1.0)
 """Weights of the second before, the second itself and the one after when probabilities are averaged. A plain mean of

@@ -22,7 +22,12 @@ from wearables_platform.models.class_artifacts import read_class_artifact, write
 from wearables_platform.models.class_evaluate import judge_classes
 from wearables_platform.models.class_forest import ClassForest
 from wearables_platform.models.class_gate import decide_classes, worse_in_class_slices
-from wearables_platform.models.class_predict import ClassScorer, ClassTimeline, load_class_scorer
+from wearables_platform.models.class_predict import (
+    ClassScorer,
+    ClassTimeline,
+    load_class_scorer,
+    load_class_timeline,
+)
 from wearables_platform.models.class_set import ClassSet, assemble_classes
 from wearables_platform.models.class_slices import KnownOf
 from wearables_platform.models.class_train import ClassCandidate, ClassParams, train_classes
@@ -233,16 +238,12 @@ def test_smoothing_leans_on_the_neighbours_within_a_stretch() -> None:
 
 
 def test_who_tells_is_the_version_in_force_at_a_windows_start() -> None:
+    """Nobody before second 10, one version until 50, the next until 90, and again nobody."""
     first, second = load(candidate().artifact), load(candidate().artifact)
-    change_us = DAY_US + 50 * WINDOW_US
-    later = ModelRelease()
-    later.CopyFrom(second.release)
-    later.effective_from_us = change_us
-    first.release.effective_from_us = DAY_US + 10 * WINDOW_US
-    timeline = ClassTimeline((first, replace(second, release=later)))
-    version, told = timeline.tell(ROWS)
+    changes = tuple(DAY_US + at * WINDOW_US for at in (10, 50, 90))
+    version, told = ClassTimeline(changes, (first, second, None)).tell(ROWS)
     seconds = (ROWS.start_us - DAY_US) // WINDOW_US
-    assert version.tolist() == np.where(seconds < 10, -1, np.where(seconds < 50, 0, 1)).tolist()
+    assert version.tolist() == np.select([seconds < 10, seconds < 50, seconds < 90], [-1, 0, 1], -1).tolist()
     assert (told.number >= 0).tolist() == (version >= 0).tolist()
     whole = first.tell(ROWS)
     assert np.array_equal(told.confidence[version >= 0], whole.confidence[version >= 0])
@@ -320,6 +321,16 @@ def test_better_overall_is_no_excuse_for_a_slice() -> None:
         "worse_in_slice: age 70+"
     )
     assert worse_in_class_slices({"age 70+": (right, right), "rate 50 Hz": (right, None)}) == []
+
+
+def test_a_refused_version_leaves_the_one_before_in_force_and_no_version_ends_all() -> None:
+    good, bad, none = released(candidate()), released(candidate()), ModelRelease(name="activity_class")
+    good.effective_from_us, bad.effective_from_us, none.effective_from_us = 10, 20, 30
+    bad.version = "another"
+    timeline, refusals = load_class_timeline([none, bad, good], lambda _path: candidate().artifact)
+    assert timeline.from_us == (10, 30)
+    assert timeline.scorers[1] is None
+    assert refusals["another"].startswith("foreign_schema")
 
 
 def test_a_number_that_does_not_exist_is_told_as_the_training_median() -> None:

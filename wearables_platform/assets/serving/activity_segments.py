@@ -45,7 +45,7 @@ def activity_segments(
     metadata: dict[str, Any] = {
         "rows_in_run": sum(day.rows for day in told),
         "changed": sum(day.changed for day in told),
-        "versions": [scorer.version for scorer in timeline.scorers],
+        "versions": sorted({scorer.version for scorer in timeline.scorers if scorer is not None}),
         "refused_versions": refused,
         "seconds_by_activity": bars(seconds, "Seconds by activity", "s"),
     }
