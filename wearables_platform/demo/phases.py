@@ -41,7 +41,8 @@ PHASES: Final[dict[str, Sequence[Part]]] = {
             ("window_features", "spike_events", "rule_events", "wear", "rolling_features"),
         ),
         Part("activity", ("hourly_activity", "daily_activity")),
-        Part("insights", ("activity_segments", "unusual_periods")),
+        # On the days with movement; the others have nothing to tell.
+        Part("insights", ("activity_segments", "unusual_periods"), ("2026-03-28", "2026-03-29")),
         Part("parity", ("parity",)),
         Part("conservation", ("conservation",), None),
     ),
