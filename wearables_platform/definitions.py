@@ -21,7 +21,7 @@ from wearables_platform.assets.lake.quarantined_messages import quarantined_mess
 from wearables_platform.assets.lake.raw_acceleration import raw_acceleration
 from wearables_platform.assets.lake.raw_status import raw_status
 from wearables_platform.assets.lake.raw_vitals import raw_vitals
-from wearables_platform.assets.ml import ML_ASSETS, ML_SCHEDULES, retrain_models_job
+from wearables_platform.assets.ml import LOOP_ASSETS, ML_ASSETS, ML_JOBS, ML_SCHEDULES, ML_SENSORS
 from wearables_platform.assets.quality.activity_on_spark import activity_on_spark
 from wearables_platform.assets.quality.conservation import conservation
 from wearables_platform.assets.quality.parity import parity
@@ -58,6 +58,7 @@ ASSETS: list[Any] = [
     cohort_baselines,
     daily_activity,
     *ML_ASSETS,
+    *LOOP_ASSETS,
     parity,
     activity_on_spark,
     conservation,
@@ -66,9 +67,9 @@ ASSETS: list[Any] = [
 defs = dg.Definitions(
     assets=with_code_references(ASSETS, load_settings()),
     asset_checks=[*CHECKS, yesterday_is_built],
-    jobs=[*JOBS, retrain_models_job, purge_old_runs, check_yesterday],
+    jobs=[*JOBS, *ML_JOBS, purge_old_runs, check_yesterday],
     schedules=[*SCHEDULES, *ML_SCHEDULES, PURGE_SCHEDULE, CHECK_SCHEDULE],
-    sensors=SENSORS,
+    sensors=[*SENSORS, *ML_SENSORS],
     resources=RESOURCES,
     # Steps are short and share a CPU budget with the live side: one process per run, not one per step.
     executor=dg.in_process_executor,

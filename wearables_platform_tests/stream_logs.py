@@ -12,6 +12,7 @@ from stream.partition import Harvest, Partition, PartitionRules
 from stream.state import LaneState, PartitionState, read_records, write_record
 from wearables_platform.clients.kafka import Fetch
 from wearables_platform.domain.channels import ACCELERATION
+from wearables_platform.models.thresholds import NO_THRESHOLDS
 from wearables_platform.signals.windows import WindowRows, compute_windows
 from wearables_platform.wire.codec import decode
 from wearables_platform.wire.samples import samples_from_messages, touched_windows
@@ -23,6 +24,8 @@ TOPIC = ACCELERATION.topic
 
 class NoModel:
     """Scores nothing: no model is in force."""
+
+    thresholds = NO_THRESHOLDS
 
     def score(self, rows: WindowRows) -> tuple[np.ndarray, list[str | None]]:
         return np.full(len(rows), np.nan), [None] * len(rows)

@@ -37,11 +37,11 @@ class ReleaseLog:
         self._url = url
         self._topic = topic
 
-    def latest(self, name: str) -> ModelRelease | None:
+    def latest(self, name: str, *, shadow: bool = False) -> ModelRelease | None:
         """Return the last release of a model, None where there is none; reads the topic from its beginning."""
         found = None
         for release in self.all():
-            if release.name == name:
+            if (release.name, release.shadow) == (name, shadow):
                 found = release
         return found
 
@@ -56,15 +56,31 @@ class ReleaseLog:
     def publish(self, release: ModelRelease) -> None:
         """Append a release and wait until Kafka has it; raises what kept it from there."""
         producer = Producer(self._url, "model-releases", message_timeout_s=DELIVERY_TIMEOUT_S)
-        producer.send(self._topic, release.name.encode(), release.SerializeToString(deterministic=True))
+        producer.send(self._topic, record_key(release), release.SerializeToString(deterministic=True))
         producer.flush(DELIVERY_TIMEOUT_S + 1.0)
 
     def ensure(self, release: ModelRelease) -> bool:
-        """Publish a release unless it is the last one of its name; returns whether it was published now."""
-        if self.latest(release.name) == release:
+        """Publish a release unless it is the last one of its name and role; returns whether it was published now."""
+        if self.latest(release.name, shadow=release.shadow) == release:
             return False
         self.publish(release)
         return True
+
+    def ensure_no_shadow(self, name: str) -> bool:
+        """Say that nothing runs in shadow any more, unless that was said last, or nothing ever did."""
+        last = self.latest(name, shadow=True)
+        return last is not None and self.ensure(ModelRelease(name=name, shadow=True))
+
+
+def record_key(release: ModelRelease) -> bytes:
+    """Return the key of a release's record: what compaction keeps one of.
+
+    >>> record_key(ModelRelease(name="m", version="1", effective_from_us=9))
+    b'm/9'
+    >>> record_key(ModelRelease(name="m", version="1", shadow=True))
+    b'm/shadow'
+    """
+    return f"{release.name}/{'shadow' if release.shadow else release.effective_from_us}".encode()
 
 
 def _read_to_end(reader: PartitionReader) -> list[bytes]:

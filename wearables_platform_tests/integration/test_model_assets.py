@@ -19,9 +19,9 @@ from wearables_platform.clients.lake import open_lake
 from wearables_platform.clients.sql import SqlClient
 from wearables_platform.domain.channels import MODELS_TOPIC
 from wearables_platform.models.in_force import load_timeline
+from wearables_platform.models.inputs import ACTIVITY_ANOMALY
 from wearables_platform.models.registry import ModelRegistry
 from wearables_platform.models.releases import ReleaseLog
-from wearables_platform.models.train import ACTIVITY_ANOMALY
 from wearables_platform.resources import KafkaResource, LakeResource, ModelSigningResource, SqlResource
 from wearables_platform.wire.feature_schema import WINDOWS_DATASET, window_rows
 from wearables_platform_tests.model_recordings import DAY, publish_recorded_day, recorded_day, recorded_people

@@ -18,11 +18,12 @@ from wearables_platform.domain.time_policy import from_us, to_us
 from wearables_platform.errors import ModelRefused, StoreUnavailable
 from wearables_platform.models import training_files
 from wearables_platform.models.in_force import load_timeline
+from wearables_platform.models.inputs import ACTIVITY_ANOMALY
 from wearables_platform.models.predict import ModelTimeline, load_scorer
 from wearables_platform.models.publishing import Published, Trained, publish_candidate, train_candidate
 from wearables_platform.models.registry import ModelRegistry
 from wearables_platform.models.releases import ReleaseLog
-from wearables_platform.models.train import ACTIVITY_ANOMALY, ForestParams
+from wearables_platform.models.train import ForestParams
 from wearables_platform.models.training_set import TrainingSet
 from wearables_platform_tests.model_windows import device_ids, draw_training_set, draw_windows, person_of
 
