@@ -121,17 +121,9 @@ def card_path(row: ModelVersion) -> str:
 
 
 def announce(registry: ModelRegistry, log: ReleaseLog, name: str) -> bool:
-    """Bring the topic in line with the registry; returns whether it got a record now.
-
-    Every instant the log does not hold yet is sent in order, so that a stream reading it anew scores as batch does.
-    """
-    held = {(one.version, one.effective_from_us) for one in log.all() if one.name == name and not one.shadow}
-    missing = [one for one in registry.releases(name) if (one.version, one.effective_from_us) not in held]
-    for release in missing:
-        log.publish(release)
+    """Bring the topic in line with the registry; returns whether it got a record now."""
     shadow = registry.shadow(name)
-    told = log.ensure(shadow.shadow_release()) if shadow else log.ensure_no_shadow(name)
-    return bool(missing) or told
+    return log.align(name, registry.releases(name), shadow.shadow_release() if shadow else None)
 
 
 def _publish_newest(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from wearables_platform.clients.kafka import PartitionReader, Producer
@@ -59,17 +60,21 @@ class ReleaseLog:
         producer.send(self._topic, record_key(release), release.SerializeToString(deterministic=True))
         producer.flush(DELIVERY_TIMEOUT_S + 1.0)
 
-    def ensure(self, release: ModelRelease) -> bool:
-        """Publish a release unless it is the last one of its name and role; returns whether it was published now."""
-        if self.latest(release.name, shadow=release.shadow) == release:
-            return False
-        self.publish(release)
-        return True
+    def align(self, name: str, releases: Sequence[ModelRelease], shadow: ModelRelease | None) -> bool:
+        """Publish what the log lacks of a model's releases, and what runs in shadow; returns whether anything was.
 
-    def ensure_no_shadow(self, name: str) -> bool:
-        """Say that nothing runs in shadow any more, unless that was said last, or nothing ever did."""
-        last = self.latest(name, shadow=True)
-        return last is not None and self.ensure(ModelRelease(name=name, shadow=True))
+        Every instant the log does not hold is sent, in order, so that a stream reading it anew scores as batch does.
+        """
+        told = [one for one in self.all() if one.name == name]
+        held = {(one.version, one.effective_from_us) for one in told if not one.shadow}
+        missing = [one for one in releases if (one.version, one.effective_from_us) not in held]
+        shadows = [one for one in told if one.shadow]
+        wanted = shadow or ModelRelease(name=name, shadow=True)
+        if (shadow or shadows) and shadows[-1:] != [wanted]:
+            missing.append(wanted)
+        for release in missing:
+            self.publish(release)
+        return bool(missing)
 
 
 def record_key(release: ModelRelease) -> bytes:

@@ -75,7 +75,7 @@ class _Counts:
 
     def quantiles(self, share: float) -> NDArray[np.float64]:
         """Return each device's quantile, the middle of its bin; of nothing, NaN."""
-        return np.concatenate([self._quantiles(part, share) for part in self._parts()])
+        return np.concatenate([self._quantiles(part, share) for part in self._parts()]).astype(np.float64)
 
     def _quantiles(self, counts: Histogram, share: float) -> NDArray[np.float64]:
         total = counts.sum(axis=1)
@@ -87,7 +87,7 @@ class _Counts:
 
     @property
     def middles(self) -> NDArray[np.float64]:
-        return self.low + self.step * (np.arange(self.bins) + 0.5)
+        return np.asarray(self.low + self.step * (np.arange(self.bins) + 0.5), np.float64)
 
     def spreads(self, centre: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return each device's median distance from its centre, as a standard deviation."""

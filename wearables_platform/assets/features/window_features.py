@@ -72,6 +72,7 @@ def window_features_and_spikes(
         registry = ModelRegistry(client, model_signing.read())
         timeline, refused = load_timeline(opened, registry, ACTIVITY_ANOMALY)
         thresholds, refused_tables = load_threshold_timeline(opened, registry)
+        refused |= refused_tables
         days = {
             day: recompute_day(client, opened, day, load, timeline.score, thresholds) for day in context.partition_keys
         }

@@ -1,6 +1,6 @@
 """By how much a version of the devices' software shifted what they measure."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -62,7 +62,7 @@ def device_drift(
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"shifted": dg.MetadataValue.json([_said(one) for one in shifted])},
     )
-    metadata = {"hours": len(hours), "comparisons": len(found), "shifts": _table(found)}
+    metadata: dict[str, Any] = {"hours": len(hours), "comparisons": len(found), "shifts": _table(found)}
     return dg.MaterializeResult(metadata=metadata | spent.rate(len(hours)), check_results=[check])
 
 
