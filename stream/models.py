@@ -90,6 +90,11 @@ class LiveModels:
         return scores, versions
 
     @property
+    def versions(self) -> list[str | None]:
+        """The versions of the model by the event time they are in force from."""
+        return [scorer.version for scorer in self._timeline.scorers]
+
+    @property
     def thresholds(self) -> ThresholdTimeline:
         """The thresholds of devices there are now, by event time."""
         return self._thresholds
@@ -175,8 +180,10 @@ def _refuse(reason: Exception) -> None:
 class ModelFollower:
     """Reads the models topic from its beginning and goes on following it."""
 
-    def __init__(self, kafka_url: str, models: LiveModels, clock_us: Callable[[], int]) -> None:
-        self._reader = PartitionReader(kafka_url, MODELS_TOPIC, 0, group_id="stream-models")
+    def __init__(
+        self, kafka_url: str, models: LiveModels, clock_us: Callable[[], int], topic: str = MODELS_TOPIC
+    ) -> None:
+        self._reader = PartitionReader(kafka_url, topic, 0, group_id="stream-models")
         self._models, self._clock_us = models, clock_us
         self._stopping = threading.Event()
         self._pause_s, self._retry_at_s = _FIRST_RETRY_S, 0.0
