@@ -76,7 +76,6 @@ def window_features_and_spikes(
         days = {
             day: recompute_day(client, opened, day, load, timeline.score, thresholds) for day in context.partition_keys
         }
-        refused |= refused_tables
     for name, dataset in (("window_features", WINDOWS_DATASET), ("spike_events", SPIKES_DATASET)):
         manifests = {day: found.manifests[dataset] for day, found in days.items()}
         report_partitions(context, manifests, name)

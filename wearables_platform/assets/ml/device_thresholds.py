@@ -108,4 +108,4 @@ def published_thresholds(
         metadata={"refusal": (row.refusal if row else None) or "none"},
     )
     metadata = {"outcome": outcome, "version": row.version if row else "none"}
-    return dg.MaterializeResult(metadata=metadata | spent.rate(1), check_results=[check])
+    return dg.MaterializeResult(metadata={**metadata, **spent.rate(1)}, check_results=[check])

@@ -67,4 +67,4 @@ def rolled_back_model(
         metadata={"in_force": now.version if now else "none", "log": said.version if said else "nothing"},
     )
     metadata = {"outcome": outcome, "in_force": now.version if now else "none", "because": config.because}
-    return dg.MaterializeResult(metadata=metadata | spent.rate(1), check_results=[check])
+    return dg.MaterializeResult(metadata={**metadata, **spent.rate(1)}, check_results=[check])
