@@ -66,7 +66,7 @@ def promoted_model(
         problems = broken_in_force(registry, MODEL, patience)
         pictures = history.pictures(registry, MODEL)
     return dg.MaterializeResult(
-        metadata=_metadata(promotion) | pictures | spent.rate(1),
+        metadata={**_metadata(promotion), **pictures, **spent.rate(1)},
         check_results=[_shadow(promotion), _in_force(problems)],
     )
 
