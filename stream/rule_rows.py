@@ -103,6 +103,8 @@ def event_columns(events: npt.NDArray[Any], device_ids: Sequence[str]) -> dict[s
 def _judged_by(ruled: Ruled) -> list[str | None]:
     """Return per event the version of the thresholds it was found with; None for a kind that has the same for all."""
     kinds = ruled.findings.events["kind"].tolist()
+    if not ruled.judged_by:
+        return [None] * len(kinds)
     return [by if _ADJUSTED[kind] else None for kind, by in zip(kinds, ruled.judged_by, strict=True)]
 
 
