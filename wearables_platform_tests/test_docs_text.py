@@ -108,11 +108,12 @@ def complaint(command: list[str]) -> str | None:
     if name not in COMMANDS:
         return f"no command {name}"
     found = command_of(name)
-    if isinstance(found, click.Group):
+    members: dict[str, click.Command] | None = getattr(found, "commands", None)
+    if members is not None:
         name = next((word for word in command[2:] if not word.startswith("-")), "")
-        if name not in found.commands:
+        if name not in members:
             return f"{command[1]} has no command {name}"
-        found = found.commands[name]
+        found = members[name]
     known = {option for parameter in found.params for option in (*parameter.opts, *parameter.secondary_opts)}
     given = {word.partition("=")[0].rstrip(",.;") for word in command if word.startswith("--")}
     unknown = given - known - {"--help"}
