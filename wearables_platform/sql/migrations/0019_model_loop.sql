@@ -1,4 +1,4 @@
--- depends: 0013_heart_rate_and_trends
+-- depends: 0017_activity
 -- The loop around models: shadow runs, promotion, rollback, what became of each version and why; live scores; drift.
 
 ALTER TABLE ml.model_versions DROP CONSTRAINT model_versions_state_check;
