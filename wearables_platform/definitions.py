@@ -21,7 +21,7 @@ from wearables_platform.assets.lake.quarantined_messages import quarantined_mess
 from wearables_platform.assets.lake.raw_acceleration import raw_acceleration
 from wearables_platform.assets.lake.raw_status import raw_status
 from wearables_platform.assets.lake.raw_vitals import raw_vitals
-from wearables_platform.assets.ml import ML_ASSETS, ML_SCHEDULES, retrain_models_job
+from wearables_platform.assets.ml import LOOP_ASSETS, ML_ASSETS, ML_JOBS, ML_SCHEDULES, ML_SENSORS
 from wearables_platform.assets.ml.activities import (
     ACTIVITY_ASSETS,
     retrain_activities_job,
@@ -65,6 +65,7 @@ ASSETS: list[Any] = [
     cohort_baselines,
     daily_activity,
     *ML_ASSETS,
+    *LOOP_ASSETS,
     *ACTIVITY_ASSETS,
     activity_segments,
     unusual_periods,
@@ -76,9 +77,9 @@ ASSETS: list[Any] = [
 defs = dg.Definitions(
     assets=with_code_references(ASSETS, load_settings()),
     asset_checks=[*CHECKS, yesterday_is_built],
-    jobs=[*JOBS, retrain_models_job, retrain_activities_job, purge_old_runs, check_yesterday],
+    jobs=[*JOBS, *ML_JOBS, retrain_activities_job, purge_old_runs, check_yesterday],
     schedules=[*SCHEDULES, *ML_SCHEDULES, weekly_activity_retraining, PURGE_SCHEDULE, CHECK_SCHEDULE],
-    sensors=SENSORS,
+    sensors=[*SENSORS, *ML_SENSORS],
     resources=RESOURCES,
     # Steps are short and share a CPU budget with the live side: one process per run, not one per step.
     executor=dg.in_process_executor,

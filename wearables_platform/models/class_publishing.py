@@ -38,7 +38,7 @@ def publish_class_candidate(lake: Lake, registry: ModelRegistry, known: KnownOf,
     """
     candidates = registry.candidates(name)
     if not candidates:
-        return ClassPublished("unchanged", registry.published(name))
+        return ClassPublished("unchanged", registry.in_force(name))
     for older in candidates[:-1]:
         registry.refuse(older, f"superseded: {candidates[-1].version} was trained after it", older.metrics)
     decided = _decide(lake, registry, known, candidates[-1])
@@ -58,7 +58,9 @@ def _decide(lake: Lake, registry: ModelRegistry, known: KnownOf, candidate: Mode
     metrics = {**candidate.metrics, "gate": verdict.as_metrics()}
     if not verdict.passed:
         return ClassPublished("refused", registry.refuse(candidate, "; ".join(verdict.refusals), metrics), verdict)
-    row = registry.publish(candidate, _effective_from(registry, candidate.name, windows), metrics)
+    because = f"passed the gate against {verdict.compared_with or 'no incumbent'}"
+    instant = _effective_from(registry, candidate.name, windows)
+    row = registry.put_in_force(candidate, instant, metrics, because)
     return ClassPublished("published", row, verdict)
 
 
@@ -80,7 +82,7 @@ def _verdict(
     erased = sorted(set(candidate.training_people) - known_people(registry))
     if erased:
         return ClassVerdict((f"erased_people: {len(erased)} of those it was trained on are no longer registered",), ())
-    incumbent = registry.published(candidate.name)
+    incumbent = registry.in_force(candidate.name)
     rival, warnings = _incumbent(lake, incumbent)
     trained_on = frozenset(candidate.training_people) | frozenset(incumbent.training_people if incumbent else ())
     verdict = decide_classes(scorer, rival, windows, trained_on=trained_on, known=known)

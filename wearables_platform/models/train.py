@@ -14,11 +14,9 @@ from sklearn.ensemble import IsolationForest
 
 from wearables_platform.models.artifacts import ModelDescription, write_artifact
 from wearables_platform.models.forest import flatten
-from wearables_platform.models.inputs import MODEL_FEATURES, Matrix, imputed, medians
+from wearables_platform.models.inputs import ACTIVITY_ANOMALY, MODEL_FEATURES, Matrix, imputed, medians
 from wearables_platform.models.refusal import Refusal, refused
 from wearables_platform.models.training_set import TrainingSet
-
-ACTIVITY_ANOMALY: Final = "activity_anomaly"
 
 MODEL_CODE_VERSION: Final = "2"
 """Changes whenever the same training set would give another model, or the same model another score."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -22,6 +23,10 @@ MIN_HELD_OUT: Final = 2
 
 MAX_WINDOWS_PER_PERSON: Final = 5_000
 """More windows of one person teach little more, and would make that person what is usual."""
+
+SPIKE_RULE: Final = "spike rule"
+MEASURED: Final = frozenset({SPIKE_RULE, "labels"})
+"""Where known events may come from: a rule over the samples, or people. Never a model's own alarms."""
 
 Text = NDArray[np.str_]
 
@@ -50,6 +55,8 @@ class TrainingSet:
     held_out : (N,) bool
         The person belongs to those no version trains on.
     feature_version : str
+    events_from : names of `MEASURED`
+        Where the known events come from; part of the digest, kept in the file, asked for by the gate.
     """
 
     matrix: Matrix
@@ -59,6 +66,7 @@ class TrainingSet:
     is_event: NDArray[np.bool_]
     held_out: NDArray[np.bool_]
     feature_version: str
+    events_from: tuple[str, ...] = (SPIKE_RULE,)
 
     def __len__(self) -> int:
         """Return the number of windows."""
@@ -74,6 +82,7 @@ class TrainingSet:
             is_event=self.is_event[chosen],
             held_out=self.held_out[chosen],
             feature_version=self.feature_version,
+            events_from=self.events_from,
         )
 
     @property
@@ -99,6 +108,8 @@ class TrainingSet:
         for array in (self.matrix, self.start_us, self.is_event, self.held_out):
             digest.update(np.ascontiguousarray(array).tobytes())
         digest.update("\n".join([*self.person, *self.device_id]).encode())
+        if self.events_from != (SPIKE_RULE,):  # so that sets from before there was another source keep their names
+            digest.update("\n".join(self.events_from).encode())
         return digest.hexdigest()
 
     def to_table(self) -> pa.Table:
@@ -106,7 +117,8 @@ class TrainingSet:
         features = {name: self.matrix[:, number] for number, name in enumerate(MODEL_FEATURES)}
         keys = {"participant_id": self.person, "device_id": self.device_id, "start_us": self.start_us}
         table = pa.table({**keys, "is_event": self.is_event, "held_out": self.held_out, **features})
-        return table.replace_schema_metadata({"feature_version": self.feature_version})
+        lineage = json.dumps(list(self.events_from))
+        return table.replace_schema_metadata({"feature_version": self.feature_version, "events_from": lineage})
 
     @classmethod
     def from_table(cls, table: pa.Table) -> TrainingSet:
@@ -119,6 +131,7 @@ class TrainingSet:
             is_event=_column(table, "is_event", np.bool_),
             held_out=_column(table, "held_out", np.bool_),
             feature_version=table.schema.metadata[b"feature_version"].decode(),
+            events_from=tuple(json.loads(table.schema.metadata.get(b"events_from", b'["spike rule"]'))),
         )
 
 

@@ -139,7 +139,7 @@ def test_labels_become_a_model_in_force_that_says_whom_it_was_judged_on(world: W
     assert result.success
     assert len(checks_of(result)) == 4
     assert all(checks_of(result).values())
-    row = world.registry.published(ACTIVITY_CLASS)
+    row = world.registry.in_force(ACTIVITY_CLASS)
     assert row is not None
     judged = row.metrics["by_person"]
     assert judged["people"] == len(row.training_people) == 8
@@ -155,12 +155,12 @@ def test_labels_become_a_model_in_force_that_says_whom_it_was_judged_on(world: W
 
 
 def test_a_worse_model_is_refused_and_the_last_good_one_stays(world: World) -> None:
-    good = world.registry.published(ACTIVITY_CLASS)
+    good = world.registry.in_force(ACTIVITY_CLASS)
     result = world.run(*ACTIVITY_ASSETS, config={"activity_class_model": {"n_trees": 1, "min_leaf": 400}})
     assert result.success
     assert checks_of(result)["activity_candidate_was_accepted"] is False
     assert "worse_macro_f1" in metadata_of(result, "published_activity_model")["model_card"]
-    assert world.registry.published(ACTIVITY_CLASS) == good
+    assert world.registry.in_force(ACTIVITY_CLASS) == good
 
 
 def test_segments_say_what_a_person_did_and_writing_them_again_changes_nothing(world: World) -> None:

@@ -115,7 +115,7 @@ def test_what_devices_say_is_shown_stored_and_announced(rig: StreamRig) -> None:
 def test_a_model_that_must_not_be_used_leaves_the_stream_running(rig: StreamRig) -> None:
     producer = Producer(rig.kafka_url, "test")
     missing = pb.ModelRelease(
-        name="activity", version="1", sha256="0" * 64, lake_path="models/none", feature_version="1"
+        name="activity_anomaly", version="1", sha256="0" * 64, lake_path="models/none", feature_version="1"
     )
     producer.send(MODELS_TOPIC, b"activity", missing.SerializeToString())
     producer.send(MODELS_TOPIC, b"activity", b"\xff\xff not a release")

@@ -47,9 +47,9 @@ def published_activity_model(
     from wearables_platform.models.registry import ModelRegistry
 
     with terminal_errors_end_the_step() as spent, sql.open() as client:
-        registry = ModelRegistry(client, model_signing.read())
+        registry = ModelRegistry(client, model_signing.read(), "dagster published_activity_model")
         published = publish_class_candidate(lake.open(), registry, read_known_of(client), name=CLASS_MODEL)
-        in_force = registry.published(CLASS_MODEL)
+        in_force = registry.in_force(CLASS_MODEL)
     checks = [class_reload_check("in_force_reloads_and_tells_the_same", lake, in_force), _accepted(published)]
     return dg.MaterializeResult(metadata=_metadata(published) | spent.rate(1), check_results=checks)
 
