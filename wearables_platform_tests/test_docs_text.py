@@ -111,6 +111,8 @@ def complaint(command: list[str]) -> str | None:
     members: dict[str, click.Command] | None = getattr(found, "commands", None)
     if members is not None:
         name = next((word for word in command[2:] if not word.startswith("-")), "")
+        if not name:
+            return None
         if name not in members:
             return f"{command[1]} has no command {name}"
         found = members[name]
