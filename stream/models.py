@@ -1,4 +1,10 @@
-"""The model in force: followed on its topic by a thread, loaded off the worker's path, exchanged in one assignment."""
+"""What is in force: followed on its topic by a thread, loaded off the worker's path, exchanged in one assignment.
+
+Bytewax has no broadcast. Each process of the stream reads the whole topic itself, from its beginning and beside the
+dataflow, and all its workers look at one object, which never changes: a release makes a new one, and whoever scores
+next takes that. So a release needs no barrier and no message between workers; that all of them use it from the same
+window on is the event time it carries.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +19,19 @@ import numpy.typing as npt
 import prometheus_client
 from google.protobuf.message import DecodeError
 
+from stream.score_log import IN_FORCE, SHADOW, ScoreLog
 from wearables_platform.clients.kafka import PartitionReader
 from wearables_platform.domain.channels import MODELS_TOPIC
 from wearables_platform.errors import ModelRefused, StoreRefused, TransientError
 from wearables_platform.logs import get_logger
-from wearables_platform.models.predict import ModelTimeline, Scorer
+from wearables_platform.models.inputs import ACTIVITY_ANOMALY
+from wearables_platform.models.predict import ModelTimeline, Scorer, Unscored
+from wearables_platform.models.thresholds import DEVICE_THRESHOLDS, NO_THRESHOLDS, ThresholdTable, ThresholdTimeline
 from wearables_platform.signals.windows import WindowRows
 from wearables_platform.wire.v1.telemetry_pb2 import ModelRelease
 
 Load = Callable[[ModelRelease], Scorer]
+LoadTable = Callable[[ModelRelease], ThresholdTable]
 Announce = Callable[[str, dict[str, Any]], None]
 
 _START_TIMEOUT_S: Final = 30.0
@@ -38,13 +48,23 @@ class LiveModels:
 
     A release whose artefact cannot be had for now is asked for again by `retry`; until then the last good one scores.
 
-    There is one model for now; with several, the newest effective version of any wins. Thresholds of other detectors
-    will come on the same topic as releases of their own name.
+    One model scores windows. Beside it another may run in shadow: its scores are counted and go nowhere else. The
+    thresholds of devices come on the same topic, as releases of their own name; other names are others' affair.
     """
 
-    def __init__(self, load: Load, announce: Announce, patience_s: float = _START_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        load: Load,
+        announce: Announce,
+        load_table: LoadTable | None = None,
+        patience_s: float = _START_TIMEOUT_S,
+    ) -> None:
         self._load, self._announce, self._patience_s = load, announce, patience_s
+        self._load_table = load_table or _no_tables
         self._timeline = ModelTimeline()
+        self._shadow: Scorer | None = None
+        self._thresholds = NO_THRESHOLDS
+        self.counted = ScoreLog()
         self._awaited: deque[ModelRelease] = deque()  # in the order of the topic
         self.complete = threading.Event()  # the releases there were at the start have been taken, or it failed
         self.failure: Exception | None = None  # what ended the following
@@ -59,7 +79,25 @@ class LiveModels:
             _log.error("the models topic was not read to its end, scoring with what is in force", topic=MODELS_TOPIC)
             self.complete.set()
         self.raise_if_failed()
-        return self._timeline.score(rows)
+        timeline, shadow = self._timeline, self._shadow
+        scores, versions = timeline.score(rows)
+        for scorer, chosen in timeline.parts(rows):
+            if isinstance(scorer, Scorer):
+                own = rows if len(chosen) == len(rows) else rows.take(chosen)
+                self.counted.count(IN_FORCE, scorer, own, scores[chosen])
+        if shadow is not None and len(rows):
+            self.counted.count(SHADOW, shadow, rows, shadow.score(rows))
+        return scores, versions
+
+    @property
+    def versions(self) -> list[str | None]:
+        """The versions of the model by the event time they are in force from."""
+        return [scorer.version for scorer in self._timeline.scorers]
+
+    @property
+    def thresholds(self) -> ThresholdTimeline:
+        """The thresholds of devices there are now, by event time."""
+        return self._thresholds
 
     def raise_if_failed(self) -> None:
         """Raise what ended the following, if anything did."""
@@ -91,17 +129,28 @@ class LiveModels:
     def _settled(self, release: ModelRelease, loaded_at_us: int) -> bool:
         """Put a release in force or refuse it; returns False where its artefact cannot be had now."""
         try:
-            scorer = self._load(release)
+            self._put(release)
         except (ModelRefused, StoreRefused) as exc:
             _refuse(exc)
             return True
         except TransientError as exc:
             _log.warning("model not to be had now, the last good one stays", version=release.version, error=str(exc))
             return False
-        self._timeline = self._timeline.with_release(scorer)
-        _log.info("model loaded", model=release.name, version=release.version)
-        self._announce_taken(release, loaded_at_us)
+        _log.info("release taken", model=release.name, version=release.version or None, shadow=release.shadow)
+        if release.name in (ACTIVITY_ANOMALY, DEVICE_THRESHOLDS) and not release.shadow:
+            self._announce_taken(release, loaded_at_us)
         return True
+
+    def _put(self, release: ModelRelease) -> None:
+        if release.name == DEVICE_THRESHOLDS:
+            self._thresholds = self._thresholds.with_release(self._load_table(release))
+        elif release.name != ACTIVITY_ANOMALY:
+            _log.info("a release of another model, nothing here scores with it", model=release.name)
+        elif release.shadow:
+            self._shadow = self._load(release) if release.version else None
+        else:
+            scorer = self._load(release) if release.version else Unscored(release)
+            self._timeline = self._timeline.with_release(scorer)
 
     def _announce_taken(self, release: ModelRelease, loaded_at_us: int) -> None:
         try:
@@ -118,6 +167,11 @@ class LiveModels:
             _log.warning("model loaded, and nobody could be told", version=release.version, error=str(exc))
 
 
+def _no_tables(release: ModelRelease) -> ThresholdTable:
+    msg = f"nothing here reads tables of thresholds, {release.lake_path} is not read"
+    raise StoreRefused(msg)
+
+
 def _refuse(reason: Exception) -> None:
     _refused.inc()
     _log.error("model refused, the last good one stays", reason=str(reason))
@@ -126,8 +180,10 @@ def _refuse(reason: Exception) -> None:
 class ModelFollower:
     """Reads the models topic from its beginning and goes on following it."""
 
-    def __init__(self, kafka_url: str, models: LiveModels, clock_us: Callable[[], int]) -> None:
-        self._reader = PartitionReader(kafka_url, MODELS_TOPIC, 0, group_id="stream-models")
+    def __init__(
+        self, kafka_url: str, models: LiveModels, clock_us: Callable[[], int], topic: str = MODELS_TOPIC
+    ) -> None:
+        self._reader = PartitionReader(kafka_url, topic, 0, group_id="stream-models")
         self._models, self._clock_us = models, clock_us
         self._stopping = threading.Event()
         self._pause_s, self._retry_at_s = _FIRST_RETRY_S, 0.0

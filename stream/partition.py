@@ -22,6 +22,7 @@ from wearables_platform.clients.kafka import Fetch
 from wearables_platform.clients.latest import LatestBatch
 from wearables_platform.domain.channels import ACCELERATION, CHANNEL_BY_TOPIC, VITALS
 from wearables_platform.domain.sensor_types import SensorType
+from wearables_platform.models.thresholds import ThresholdTimeline
 from wearables_platform.signals.device_rules import Findings
 from wearables_platform.signals.windows import WindowRows
 from wearables_platform.wire.codec import DEFAULT_MAX_PAYLOAD_BYTES
@@ -42,6 +43,10 @@ class Scoring(Protocol):
     def score(self, rows: WindowRows) -> tuple[npt.NDArray[np.float64], list[str | None]]:
         """Return a score per row (NaN where no model was in force) and the version that made it."""
 
+    @property
+    def thresholds(self) -> ThresholdTimeline:
+        """The thresholds of devices there are now, by event time."""
+
 
 @dataclass(frozen=True)
 class ScoredRows:
@@ -50,13 +55,15 @@ class ScoredRows:
     derived: Derived
     score: npt.NDArray[np.float64]
     version: list[str | None]
+    judged_by: list[str | None] = field(default_factory=list)  # per event, the version of the thresholds
 
 
 @dataclass(frozen=True)
 class Ruled:
     """What a lane's rules found in one step; `device_ids` names the devices that findings count.
 
-    `partition` is the lane's, and `read` how far each topic had been read by then.
+    `partition` is the lane's, and `read` how far each topic had been read by then; `judged_by` is, per event, the
+    version of the thresholds in force when it began.
     """
 
     device_ids: list[str]
@@ -64,6 +71,7 @@ class Ruled:
     log_us: int
     partition: int
     read: Mapping[str, int]
+    judged_by: list[str | None] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -239,13 +247,15 @@ class Partition:
         if self.channel is not ACCELERATION:
             return []
         windows, devices = self.state.windows, self.state.order.devices
-        return [*close_windows(windows, devices), *close_idle(windows, devices, log_us, self.rules.idle_us)]
+        limits = self.scoring.thresholds.limits(devices.names)
+        closed = close_windows(windows, devices, limits)
+        return [*closed, *close_idle(windows, devices, log_us, self.rules.idle_us, limits)]
 
     def _scored(self, derived: Derived) -> ScoredRows:
         score, version = self.scoring.score(derived.windows)
         self._count("provisional_windows" if derived.provisional else "windows", len(derived.windows))
         self._count("spikes", len(derived.events))
-        return ScoredRows(derived, score, version)
+        return ScoredRows(derived, score, version, self.scoring.thresholds.versions(derived.events.start_us))
 
 
 def ranges(offsets: Ints) -> list[list[int]]:

@@ -23,6 +23,7 @@ from stream.imports import leave_pandas_out
 from stream.journal import POINTER_FORMAT
 from stream.models import LiveModels, ModelFollower
 from stream.partition import PartitionRules
+from stream.score_log import ScoreWriter
 from stream.sinks import HarvestSink, announcement_writer, dead_letter_writer, history_writer, latest_writer
 from stream.source import Control, LiveLog, LiveSource, wall_clock_us
 from stream.standby import only_stream, prepare_to_work
@@ -34,11 +35,11 @@ from wearables_platform.domain.channels import CHANNELS
 from wearables_platform.errors import LogPositionError, StoreRefused
 from wearables_platform.health import Health, HealthServer
 from wearables_platform.logs import configure_logging, get_logger
-from wearables_platform.models.predict import Scorer, load_scorer
+from wearables_platform.models.predict import load_scorer
+from wearables_platform.models.thresholds import load_thresholds
 from wearables_platform.sensor_catalogue import sensor_types
 from wearables_platform.settings import Settings
 from wearables_platform.wire.codec import require_fast_protobuf
-from wearables_platform.wire.v1.telemetry_pb2 import ModelRelease
 
 NAME: Final = "stream"
 RECOVERY_SHARDS: Final = 1  # fixed when the store is made; one worker process writes it
@@ -87,6 +88,7 @@ def stream_until(settings: Settings, stopping: threading.Event, health: Health) 
     log = open_log(settings)
     recovery = open_recovery(settings.run_dir / "stream", log)
     follower, models = _follow_models(settings)
+    counts = ScoreWriter(settings.require("sql_url"), models.counted)
 
     watch = LogWatch(Admin(settings.require("kafka_url"), f"{NAME}-watch"), log)
 
@@ -96,6 +98,7 @@ def stream_until(settings: Settings, stopping: threading.Event, health: Health) 
         health.ready()
 
     follower.start()
+    counts.start()
     try:
         source = LiveSource(log, rules_of(settings), models, Control(stopping, turn, wall_clock_us))
         flow = build_flow(source, open_sinks(settings, health.not_ready))
@@ -104,6 +107,7 @@ def stream_until(settings: Settings, stopping: threading.Event, health: Health) 
             run_flow(flow, Place.of(settings), timedelta(seconds=settings.stream_epoch_s), recovery)
     finally:
         follower.stop()
+        counts.stop()
 
 
 def run_flow(flow: Dataflow, place: Place, epoch: timedelta, recovery: RecoveryConfig | None) -> None:
@@ -202,23 +206,25 @@ def _require_same(store: Path, incarnation: dict[str, Any]) -> None:
 
 def _follow_models(settings: Settings) -> tuple[ModelFollower, LiveModels]:
     announcer = LatestWriter(settings.require("redis_url"), "wearables-stream-models")
-    models = LiveModels(_loader(settings), announcer.set_model)
+    read = _lake_reader(settings)
+    models = LiveModels(
+        lambda release: load_scorer(release, read), announcer.set_model, lambda release: load_thresholds(release, read)
+    )
     return ModelFollower(settings.require("kafka_url"), models, wall_clock_us), models
 
 
-def _loader(settings: Settings) -> Callable[[ModelRelease], Scorer]:
+def _lake_reader(settings: Settings) -> Callable[[str], bytes]:
     if settings.lake_url is None:
-        return _refuse_models
+        return _refuse_to_read
     from wearables_platform.clients.lake import open_lake  # boto3 takes half a second to import
 
     keys = {
         "access_key": settings.lake_access_key.get_secret_value() if settings.lake_access_key else None,
         "secret_key": settings.lake_secret_key.get_secret_value() if settings.lake_secret_key else None,
     }
-    lake = open_lake(settings.lake_url, **keys)
-    return lambda release: load_scorer(release, lake.get)
+    return open_lake(settings.lake_url, **keys).get
 
 
-def _refuse_models(release: ModelRelease) -> Scorer:
-    msg = f"no lake is configured (WEARABLES_LAKE_URL), {release.lake_path} cannot be read"
+def _refuse_to_read(path: str) -> bytes:
+    msg = f"no lake is configured (WEARABLES_LAKE_URL), {path} cannot be read"
     raise StoreRefused(msg)

@@ -90,6 +90,7 @@ ANOMALIES: Final = stream_table(
         "extreme_value": "float8",
         "extreme_unit": "text",
         "feature_version": "text",
+        "model_version": "text",
         "provisional": "bool",
         "revision": "int8",
         "origin": "text",
@@ -175,6 +176,7 @@ def anomaly_rows(made: ScoredRows) -> TableRows:
         "extreme_value": events.peak_g,
         "extreme_unit": "[g]",
         "feature_version": FEATURE_VERSION,
+        "model_version": made.judged_by or None,
     }
     # Few, and an event may come again: appending would gain nothing.
     return TableRows(ANOMALIES, columns, derived.provisional, new=False)
@@ -197,6 +199,7 @@ def anomaly_events(made: ScoredRows) -> list[dict[str, Any]]:
             "direction": nullable(direction[i]),
             "severity": spike_severity(peak_g),
             "feature_version": FEATURE_VERSION,
+            "model_version": made.judged_by[i] if made.judged_by else None,
             "provisional": provisional,
             "revision": PROVISIONAL_REVISION if provisional else FINAL_REVISION,
         }

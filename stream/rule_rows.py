@@ -25,6 +25,7 @@ _SQL_TYPES: Final = {"float64": "float8", "int32": "int4"}
 _STANDING: Final = {"feature_version": "text", "provisional": "bool", "revision": "int8", "origin": "text"}
 _NAMES: Final = [kind.name for kind in RULE_KINDS]
 _UNITS: Final = [kind.unit for kind in RULE_KINDS]
+_ADJUSTED: Final = [kind.adjusted for kind in RULE_KINDS]
 
 _SHOWN: Final = ("enmo_mg", "mad_1s_mean_mg", "steps", "cadence_per_min", "coverage")
 
@@ -58,9 +59,11 @@ def rule_rows(ruled: Ruled) -> Iterator[TableRows]:
     """Yield rows for the database; what is still going on comes before what is over, and gives way to it."""
     found = ruled.findings
     for still_open in (True, False):
-        events = found.events[found.events["open"] == still_open]
-        if len(events):
-            yield TableRows(ANOMALIES, event_columns(events, ruled.device_ids), still_open, new=False)
+        chosen = found.events["open"] == still_open
+        if chosen.any():
+            columns = event_columns(found.events[chosen], ruled.device_ids)
+            judged_by = [ruled_by for ruled_by, is_one in zip(_judged_by(ruled), chosen, strict=True) if is_one]
+            yield TableRows(ANOMALIES, {**columns, "model_version": judged_by}, still_open, new=False)
     if len(found.wear):
         yield TableRows(WEAR, _wear_columns(found.wear, ruled.device_ids))
     if len(found.rolling):
@@ -95,6 +98,14 @@ def event_columns(events: npt.NDArray[Any], device_ids: Sequence[str]) -> dict[s
         "extreme_unit": Text(events["kind"], _UNITS),
         "feature_version": FEATURE_VERSION,
     }
+
+
+def _judged_by(ruled: Ruled) -> list[str | None]:
+    """Return per event the version of the thresholds it was found with; None for a kind that has the same for all."""
+    kinds = ruled.findings.events["kind"].tolist()
+    if not ruled.judged_by:
+        return [None] * len(kinds)
+    return [by if _ADJUSTED[kind] else None for kind, by in zip(kinds, ruled.judged_by, strict=True)]
 
 
 def _severities(events: npt.NDArray[Any]) -> list[str | None]:
@@ -139,10 +150,11 @@ def rule_events(ruled: Ruled) -> list[dict[str, Any]]:
             "extreme_unit": _UNITS[event["kind"]],
             "severity": severity,
             "feature_version": FEATURE_VERSION,
+            "model_version": judged_by,
             "provisional": bool(event["open"]),
             "revision": PROVISIONAL_REVISION if event["open"] else FINAL_REVISION,
         }
-        for event, severity in zip(events, severities, strict=True)
+        for event, severity, judged_by in zip(events, severities, _judged_by(ruled), strict=True)
     ]
 
 

@@ -17,8 +17,9 @@ import pyarrow as pa
 
 from stream.decode import Messages
 from stream.devices import Devices
-from stream.partition import Harvest, Ruled, ScoredRows
+from stream.partition import Harvest, Ruled, ScoredRows, Scoring
 from wearables_platform.domain.channels import ACCELERATION, VITALS
+from wearables_platform.models.thresholds import NO_THRESHOLDS
 from wearables_platform.signals.device_rules import DeviceRules
 from wearables_platform.signals.minutes import MinuteJoin, Readings
 from wearables_platform.signals.windows import WindowRows
@@ -35,6 +36,7 @@ class LiveRules:
 
     memory: DeviceRules
     devices: Devices
+    scoring: Scoring | None = None
 
     def step(
         self, harvests: Sequence[Harvest], clocks: Mapping[str, int], partition: int, read: Mapping[str, int]
@@ -47,11 +49,14 @@ class LiveRules:
         events = [self._heard(messages) for messages in heard if len(messages)]
         events.append(self.memory.listen(clocks[ACCELERATION.topic]))
         let_motion_wait(self.memory.join, clocks)
+        thresholds = self.scoring.thresholds if self.scoring is not None else NO_THRESHOLDS
+        self.memory.minutes.limits = thresholds.limits(self.devices.names)
         found = self.memory.step(rows, readings)
         found = replace(found, events=np.concatenate((found.events, *events)))
         if not len(found):
             return None
-        ruled = Ruled(self.devices.names, found, clocks[ACCELERATION.topic], partition, read)
+        judged_by = thresholds.versions(found.events["start_us"].astype(np.int64))
+        ruled = Ruled(self.devices.names, found, clocks[ACCELERATION.topic], partition, read, judged_by)
         return Harvest(ACCELERATION.topic, -1, None, ruled=ruled)
 
     def _heard(self, messages: Messages) -> npt.NDArray[np.void]:

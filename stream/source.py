@@ -150,7 +150,7 @@ class LiveSource(FixedPartitionedSource[Harvest, bytes]):
             for topic, one in state.partitions.items()
         }
         assert isinstance(state.rules, DeviceRules), "made with the state"
-        lane = Lane(state, self._rules, self._scoring, LiveRules(state.rules, state.devices))
+        lane = Lane(state, self._rules, self._scoring, LiveRules(state.rules, state.devices, self._scoring))
         return LivePart(readers, lane, self._control, journal, self._crashes(state), stop_at_end=self._stop_at_end)
 
     def _check_positions(self, state: LaneState) -> None:

@@ -15,6 +15,7 @@ from stream.partition import PartitionRules
 from stream.state import read_records, to_bytes
 from wearables_platform.clients.log import Fetch
 from wearables_platform.domain.channels import ACCELERATION, CHANNELS
+from wearables_platform.models.thresholds import NO_THRESHOLDS
 from wearables_platform.signals.windows import WindowRows
 from wearables_platform.wire.v1 import telemetry_pb2 as pb
 
@@ -25,6 +26,8 @@ BLOCKS = 120
 
 class NoModel:
     """Scores nothing."""
+
+    thresholds = NO_THRESHOLDS
 
     def score(self, rows: WindowRows) -> tuple[npt.NDArray[np.float64], list[str | None]]:
         """Return no score per row."""

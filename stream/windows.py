@@ -31,6 +31,7 @@ from wearables_platform.signals.events import (
     no_events,
 )
 from wearables_platform.signals.flags import QualityFlag
+from wearables_platform.signals.limits import DeviceLimits
 from wearables_platform.signals.steps import count_steps
 from wearables_platform.signals.walk import BINS, NEVER_US
 from wearables_platform.signals.windows import (
@@ -84,7 +85,9 @@ def accept(state: WindowState, passed: Passed, devices: Sequence[str] | Devices)
     return [_late(passed, int(i), devices) for i in np.flatnonzero(late)]
 
 
-def close_windows(state: WindowState, devices: Sequence[str] | Devices) -> list[Derived]:
+def close_windows(
+    state: WindowState, devices: Sequence[str] | Devices, limits: DeviceLimits | None = None
+) -> list[Derived]:
     """Take the seconds that have become due, and hand out the rows that this makes final."""
     progress = state.progress
     ready = progress["due_us"] > progress["taken_us"]
@@ -96,7 +99,7 @@ def close_windows(state: WindowState, devices: Sequence[str] | Devices) -> list[
     rows = waiting.with_steps(state.carry, until_us)
     final = rows.start_us < closing_us[rows.device]
     over = window_start_us(onsets["time_us"]) < closing_us[onsets["device"]]
-    events = _events(state, onsets[over])
+    events = _events(state, onsets[over], limits)
     state.rows, state.onsets = rows.take(~final), onsets[~over]
     superseded = _superseded(state, ready, closing_us, devices)
     progress["taken_us"], progress["closed_us"] = until_us, closing_us
@@ -106,7 +109,13 @@ def close_windows(state: WindowState, devices: Sequence[str] | Devices) -> list[
     return [_derived(rows, events, devices, superseded)] if len(rows) or len(events) or superseded else []
 
 
-def close_idle(state: WindowState, devices: Sequence[str] | Devices, log_us: int, idle_us: int) -> list[Derived]:
+def close_idle(
+    state: WindowState,
+    devices: Sequence[str] | Devices,
+    log_us: int,
+    idle_us: int,
+    limits: DeviceLimits | None = None,
+) -> list[Derived]:
     """Make provisional rows of the open windows of devices not heard of for `idle_us` of log time."""
     progress = state.progress
     idle = ~progress["idle"] & (progress["frontier_us"] > progress["closed_us"])
@@ -119,7 +128,7 @@ def close_idle(state: WindowState, devices: Sequence[str] | Devices, log_us: int
     np.maximum.at(until_us, waiting.rows.device, waiting.rows.start_us + WINDOW_US + AWAITED_US)
     rows = waiting.with_steps(carry, until_us)
     rows = rows.take(idle[rows.device])
-    events = _events(state, onsets[idle[onsets["device"]]])
+    events = _events(state, onsets[idle[onsets["device"]]], limits)
     superseded = _superseded(state, idle, np.full(len(progress), _EVER_US), devices)
     progress["idle"][idle] = True
     state.touched |= idle
@@ -236,7 +245,7 @@ def _in_parts(messages: AccelerationMessages) -> Iterator[AccelerationMessages]:
         begin = end
 
 
-def _events(state: WindowState, onsets: npt.NDArray[np.void]) -> EventRows:
+def _events(state: WindowState, onsets: npt.NDArray[np.void], limits: DeviceLimits | None) -> EventRows:
     """Return the events that begin at the onsets."""
     if not len(onsets):
         return no_events()
@@ -245,7 +254,9 @@ def _events(state: WindowState, onsets: npt.NDArray[np.void]) -> EventRows:
     messages = state.put_in()
     chosen = _in_parts(messages.take(mine[messages.device]))
     parts = [(clean(part.samples(), _WINDOWS.clean), np.unique(part.device)) for part in chosen]
-    found = [describe_events(cleaned, onsets[np.isin(onsets["device"], own)], _SPIKES) for cleaned, own in parts]
+    found = [
+        describe_events(cleaned, onsets[np.isin(onsets["device"], own)], _SPIKES, limits) for cleaned, own in parts
+    ]
     return EventRows.concat(found)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from wearables_platform.assets.serving.person_checks import PERSON_CHECKS
-from wearables_platform.assets.verdict import named, offending, offending_faults, verdict
+from wearables_platform.assets.verdict import SHOWN_ROWS, named, offending, offending_faults, verdict
 from wearables_platform.domain.channels import CHANNEL_BY_NAME, QUANTITY_BY_NAME, Channel
 from wearables_platform.partitions import DAYS
 from wearables_platform.resources import LakeResource, MongoResource, SqlResource
@@ -227,6 +227,27 @@ def days_add_up_to_readings(context: dg.AssetCheckExecutionContext, sql: SqlReso
     return verdict(context, passed=not wrong, metadata=offending(wrong))
 
 
+def _insights_check(asset: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=asset,
+        name="rows_are_possible",
+        blocking=True,
+        partitions_def=DAYS,
+        description=(
+            "Each row is about who wore the device then, on that person's local day, by a version that was in force; "
+            "no two rows of a device overlap."
+        ),
+    )
+    def rows_are_possible(context: dg.AssetCheckExecutionContext, sql: SqlResource) -> dg.AssetCheckResult:
+        from wearables_platform.batch.insight_checks import insights_that_cannot_be
+
+        with sql.open() as client:
+            wrong = insights_that_cannot_be(client, f"telemetry.{asset}", context.partition_keys, SHOWN_ROWS)
+        return verdict(context, passed=not wrong, metadata=offending(wrong))
+
+    return rows_are_possible
+
+
 CHECKS = [
     *(_conservation_check(CHANNEL_BY_NAME[name]) for name in ("acceleration", "vitals", "status")),
     *(_messages_check(name) for name in ("acceleration", "vitals", "status")),
@@ -248,4 +269,6 @@ CHECKS = [
     days_add_up_to_hours,
     days_add_up_to_readings,
     *PERSON_CHECKS,
+    _insights_check("activity_segments"),
+    _insights_check("unusual_periods"),
 ]

@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "replay-recording": ("replay_recording", "Send a recording through the thin client."),
     "simulate": ("simulate", "Send a simulated fleet with known truth."),
     "analyze": ("analyze", "Run the signal kernels over a recording, offline."),
+    "models": ("models", "List model versions; promote the one in shadow; roll one back."),
     "run": ("run", "Run one process of the platform in the foreground."),
 }
 

@@ -21,14 +21,21 @@ from wearables_platform.assets.lake.quarantined_messages import quarantined_mess
 from wearables_platform.assets.lake.raw_acceleration import raw_acceleration
 from wearables_platform.assets.lake.raw_status import raw_status
 from wearables_platform.assets.lake.raw_vitals import raw_vitals
-from wearables_platform.assets.ml import ML_ASSETS, ML_SCHEDULES, retrain_models_job
+from wearables_platform.assets.ml import LOOP_ASSETS, ML_ASSETS, ML_JOBS, ML_SCHEDULES, ML_SENSORS
+from wearables_platform.assets.ml.activities import (
+    ACTIVITY_ASSETS,
+    retrain_activities_job,
+    weekly_activity_retraining,
+)
 from wearables_platform.assets.quality.activity_on_spark import activity_on_spark
 from wearables_platform.assets.quality.conservation import conservation
 from wearables_platform.assets.quality.parity import parity
+from wearables_platform.assets.serving.activity_segments import activity_segments
 from wearables_platform.assets.serving.cohort_baselines import cohort_baselines
 from wearables_platform.assets.serving.daily_activity import daily_activity
 from wearables_platform.assets.serving.daily_heart_rate import daily_heart_rate
 from wearables_platform.assets.serving.daily_summary import daily_summary
+from wearables_platform.assets.serving.unusual_periods import unusual_periods
 from wearables_platform.assets.serving.weekly_trend import weekly_trend
 from wearables_platform.checks import CHECKS
 from wearables_platform.components import sensor_definitions
@@ -62,6 +69,10 @@ ASSETS: list[Any] = [
     cohort_baselines,
     daily_activity,
     *ML_ASSETS,
+    *LOOP_ASSETS,
+    *ACTIVITY_ASSETS,
+    activity_segments,
+    unusual_periods,
     parity,
     activity_on_spark,
     conservation,
@@ -72,9 +83,9 @@ ASSET_CHECKS: list[Any] = [*CHECKS, *(SENSOR_TYPES.asset_checks or ())]
 defs = dg.Definitions(
     assets=with_code_references(ASSETS, load_settings()),
     asset_checks=[*ASSET_CHECKS, yesterday_is_built],
-    jobs=[*JOBS, retrain_models_job, purge_old_runs, check_yesterday],
-    schedules=[*SCHEDULES, *ML_SCHEDULES, PURGE_SCHEDULE, CHECK_SCHEDULE],
-    sensors=SENSORS,
+    jobs=[*JOBS, *ML_JOBS, retrain_activities_job, purge_old_runs, check_yesterday],
+    schedules=[*SCHEDULES, *ML_SCHEDULES, weekly_activity_retraining, PURGE_SCHEDULE, CHECK_SCHEDULE],
+    sensors=[*SENSORS, *ML_SENSORS],
     resources=RESOURCES,
     # Steps are short and share a CPU budget with the live side: one process per run, not one per step.
     executor=dg.in_process_executor,

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from wearables_platform.batch.sorted_partitions import sorted_partitions
 from wearables_platform.batch.windows import FEATURE_ORDER
 from wearables_platform.clients.lake import Lake
+from wearables_platform.domain.labels import LabelledSpan
 from wearables_platform.signals.events import spike_events
 from wearables_platform.signals.samples import SampleTable
 from wearables_platform.signals.windows import FEATURE_VERSION, compute_windows
 from wearables_platform.wire.feature_schema import SPIKES_DATASET, WINDOWS_DATASET, event_table, window_table
 from wearables_platform_tests.model_windows import DAY_US
-from wearables_platform_tests.recordings import Recording, seglearn_watch
+from wearables_platform_tests.recordings import Recording, seglearn_exercises, seglearn_watch
 
 DAY = "2025-03-30"
 PULSE_SAMPLES = 8  # 160 ms at 50 Hz
@@ -76,3 +77,18 @@ def _with_pushes(accel_g: NDArray[np.float64], rng: np.random.Generator) -> NDAr
     for at in range(300, len(pushed) - 100, 1_500):
         pushed[at : at + PULSE_SAMPLES, 0] += rng.uniform(5.0, 10.0) * pulse
     return pushed
+
+
+def recorded_labels() -> dict[str, list[LabelledSpan]]:
+    """What each device's wearer did when: the exercise of each recording, as the wheel says it."""
+    exercises = seglearn_exercises()
+    spans: dict[str, list[LabelledSpan]] = {}
+    begin_us: dict[str, int] = {}
+    for number, recording in enumerate(seglearn_watch()):
+        person = recording.name.rsplit("-", 1)[0]
+        start_us, count = begin_us.get(person, DAY_US), len(recording.accel_g)
+        spans.setdefault(f"{person}-watch", []).append(
+            LabelledSpan(exercises[number], start_us, start_us + count * 20_000)
+        )
+        begin_us[person] = start_us + (count // 50 + 10) * 1_000_000
+    return spans

@@ -10,12 +10,14 @@ import importlib.util
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from wearables_platform.domain.labels import label_name
 from wearables_platform.signals.motion import STANDARD_GRAVITY_M_S2
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -117,15 +119,27 @@ def endaq_dc() -> Recording:
 @cache
 def seglearn_watch() -> tuple[Recording, ...]:
     """Smartwatch at 50 Hz, 10 people, 140 recordings of shoulder exercises; name: subject and position."""
-    spec = importlib.util.find_spec("seglearn")
-    if spec is None or spec.origin is None:
-        pytest.skip("seglearn recordings absent")
-    path = Path(spec.origin).parent / "data" / "watch_dataset.npy"
-    held = np.load(path, allow_pickle=True).item()
+    held = _seglearn()
     return tuple(
         Recording(f"subject-{subject}-{position}", _even_us(len(rows), 50.0), np.array(rows[:, :3]), 50.0)
         for position, (subject, rows) in enumerate(zip(held["subject"], held["X"], strict=True))
     )
+
+
+@cache
+def seglearn_exercises() -> tuple[str, ...]:
+    """Return the exercise of each of them, as a label."""
+    held = _seglearn()
+    return tuple(label_name(held["y_labels"][number]) for number in held["y"])
+
+
+def _seglearn() -> dict[str, Any]:
+    spec = importlib.util.find_spec("seglearn")
+    if spec is None or spec.origin is None:
+        pytest.skip("seglearn recordings absent")
+    path = Path(spec.origin).parent / "data" / "watch_dataset.npy"
+    held: dict[str, Any] = np.load(path, allow_pickle=True).item()
+    return held
 
 
 def _endaq(channel: str, rate_hz: float) -> Recording:

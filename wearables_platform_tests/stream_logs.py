@@ -12,9 +12,11 @@ from stream.partition import Harvest, Partition, PartitionRules
 from stream.state import LaneState, PartitionState, read_records, write_record
 from wearables_platform.clients.kafka import Fetch
 from wearables_platform.domain.channels import ACCELERATION
+from wearables_platform.models.thresholds import NO_THRESHOLDS
+from wearables_platform.signals.samples import SampleTable
 from wearables_platform.signals.windows import WindowRows, compute_windows
 from wearables_platform.wire.codec import decode
-from wearables_platform.wire.samples import samples_from_messages, touched_windows
+from wearables_platform.wire.samples import MessageSamples, samples_from_messages, touched_windows
 from wearables_platform.wire.v1 import telemetry_pb2 as pb
 
 START_US = 1_774_742_400_000_000  # 2026-03-29 00:00 UTC
@@ -23,6 +25,8 @@ TOPIC = ACCELERATION.topic
 
 class NoModel:
     """Scores nothing: no model is in force."""
+
+    thresholds = NO_THRESHOLDS
 
     def score(self, rows: WindowRows) -> tuple[np.ndarray, list[str | None]]:
         return np.full(len(rows), np.nan), [None] * len(rows)
@@ -150,13 +154,15 @@ def run_stream(
     *,
     resume_at: set[int] = frozenset(),
     rules: PartitionRules | None = None,
+    scoring: NoModel | None = None,
 ) -> tuple[Outcome, Partition]:
     """Run a partition over a log cut into fetches; at `resume_at` it goes on from what it saved until then.
 
     What changed is saved after every fetch.
     """
     rules = rules or PartitionRules()
-    partition = Partition(PartitionState(TOPIC, 0, "log-1", 0), rules, NoModel())
+    scoring = scoring or NoModel()
+    partition = Partition(PartitionState(TOPIC, 0, "log-1", 0), rules, scoring)
     lane = lane_of(partition.state)
     saved = [record_of(lane, whole=True)]
     outcome = Outcome()
@@ -170,7 +176,7 @@ def run_stream(
         saved.append(record_of(lane, whole=False))
         if i in resume_at:
             lane = read_records(saved)
-            partition = Partition(lane.partitions[TOPIC], rules, NoModel())
+            partition = Partition(lane.partitions[TOPIC], rules, scoring)
     at_end = partition.wait(START_US + 10**9)  # the log is over: what it still held back is let go
     if at_end is not None:
         outcome.add(at_end)
@@ -189,6 +195,17 @@ def record_of(lane: LaneState, *, whole: bool) -> bytes:
 
 def batch_rows(records: list[Record], without: set[int]) -> tuple[list[str], WindowRows, pa.RecordBatch]:
     """What batch computes from everything the archive holds (each identity once)."""
+    made, rows = _sampled(records, without)
+    return made.device_ids, compute_windows(made.samples), rows
+
+
+def batch_samples(records: list[Record]) -> tuple[SampleTable, list[str]]:
+    """All samples of a log, and the devices they count."""
+    made, _ = _sampled(records, set())
+    return made.samples, made.device_ids
+
+
+def _sampled(records: list[Record], without: set[int]) -> tuple[MessageSamples, pa.RecordBatch]:
     chosen: dict[bytes, bytes] = {}
     for position, record in enumerate(records):
         if position not in without:
@@ -196,5 +213,4 @@ def batch_rows(records: list[Record], without: set[int]) -> tuple[list[str], Win
     rows = decode(ACCELERATION, list(chosen)).rows
     table = pa.Table.from_batches([rows]).sort_by([(n, "ascending") for n in ("device_id", "boot_id", "sequence")])
     rows = table.combine_chunks().to_batches()[0] if rows.num_rows else rows
-    made = samples_from_messages(rows)
-    return made.device_ids, compute_windows(made.samples), rows
+    return samples_from_messages(rows), rows

@@ -107,7 +107,16 @@ def complaint(command: list[str]) -> str | None:
         return None
     if name not in COMMANDS:
         return f"no command {name}"
-    known = {option for parameter in command_of(name).params for option in (*parameter.opts, *parameter.secondary_opts)}
+    found = command_of(name)
+    members: dict[str, click.Command] | None = getattr(found, "commands", None)
+    if members is not None:
+        name = next((word for word in command[2:] if not word.startswith("-")), "")
+        if not name:
+            return None
+        if name not in members:
+            return f"{command[1]} has no command {name}"
+        found = members[name]
+    known = {option for parameter in found.params for option in (*parameter.opts, *parameter.secondary_opts)}
     given = {word.partition("=")[0].rstrip(",.;") for word in command if word.startswith("--")}
     unknown = given - known - {"--help"}
     return f"{name} has no {sorted(unknown)}" if unknown else None
@@ -127,6 +136,8 @@ def test_a_misspelt_command_or_option_is_noticed() -> None:
     assert complaint(["wearables", "stauts"]) == "no command stauts"
     assert complaint(["wearables", "status", "--jsn"]) == "status has no ['--jsn']"
     assert complaint(["wearables", "status", "--json"]) is None
+    assert complaint(["wearables", "models", "promot"]) == "models has no command promot"
+    assert complaint(["wearables", "models", "rollback", "x", "--why"]) == "rollback has no ['--why']"
 
 
 def test_make_targets_in_the_docs_exist() -> None:

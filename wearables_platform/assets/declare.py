@@ -35,6 +35,9 @@ POOLS: Final = {
 DAILY: Final = dg.FreshnessPolicy.cron(deadline_cron="0 3 * * *", lower_bound_delta=timedelta(hours=2))
 WEEKLY: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=9), warn_window=timedelta(days=8))
 
+ON_DEMAND: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=3_650))
+"""Made when there is a reason, which may never come."""
+
 OBSERVED: Final = dg.AssetSelection.groups("ingest")
 
 # The queue serves the higher number first; a backfill somebody launches has 0. `wearables/rebuild` has a limit of its

@@ -32,6 +32,7 @@ from wearables_platform.batch.windows import build_features
 from wearables_platform.clients.lake import Lake, Manifest
 from wearables_platform.clients.sql import SqlClient
 from wearables_platform.domain.channels import ACCELERATION, VITALS
+from wearables_platform.models.thresholds import NO_THRESHOLDS, ThresholdTimeline
 from wearables_platform.partitions import day_bounds_us
 from wearables_platform.wire.feature_schema import EVENT_SCHEMA, SPIKES_DATASET, WINDOW_SCHEMA, WINDOWS_DATASET
 from wearables_platform.wire.rule_schema import RULES_DATASET, SCHEMA_OF
@@ -49,13 +50,20 @@ class RecomputedDay:
     resolved: int
 
 
-def recompute_day(sql: SqlClient, lake: Lake, day: str, load: Load, score: Score) -> RecomputedDay:
+def recompute_day(
+    sql: SqlClient,
+    lake: Lake,
+    day: str,
+    load: Load,
+    score: Score,
+    thresholds: ThresholdTimeline = NO_THRESHOLDS,
+) -> RecomputedDay:
     """Compute a day's windows and events from the lake and bring the database in line; again, and nothing changes."""
-    built = build_features(lake, day)
+    built = build_features(lake, day, thresholds)
     bounds, rows = day_bounds_us(day), _rows(lake, built.manifests)
     evidence = _evidence(sql, built.messages, load.at)
     windows = repair_windows(sql, rows[WINDOWS_DATASET], bounds, evidence, load, score)
-    spikes = repair_spikes(sql, rows[SPIKES_DATASET], bounds, evidence, load)
+    spikes = repair_spikes(sql, rows[SPIKES_DATASET], bounds, evidence, load, thresholds.versions)
     return RecomputedDay(built.manifests, windows, spikes, resolve_dirty(sql, bounds, built.messages))
 
 
@@ -68,11 +76,14 @@ class RuledDay:
     resolved: int
 
 
-def judge_day(sql: SqlClient, lake: Lake, day: str, load: Load) -> RuledDay:
+def judge_day(
+    sql: SqlClient, lake: Lake, day: str, load: Load, thresholds: ThresholdTimeline = NO_THRESHOLDS
+) -> RuledDay:
     """Let the rules judge a day from the lake and bring the database in line; again, and nothing changes."""
-    built = build_rules(lake, day)
+    built = build_rules(lake, day, thresholds)
     evidence = _rule_evidence(sql, built.heart, _evidence(sql, built.motion, load.at))
-    repaired = repair_rules(sql, _rows(lake, built.manifests), day_bounds_us(day), evidence, load)
+    rows = _rows(lake, built.manifests)
+    repaired = repair_rules(sql, rows, day_bounds_us(day), evidence, load, thresholds.versions)
     return RuledDay(built.manifests, repaired, resolve_late_minutes(sql, day_bounds_us(day), evidence))
 
 

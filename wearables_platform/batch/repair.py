@@ -56,6 +56,9 @@ _SUPERSEDED = BulkTable(
 Score = Callable[[WindowRows], tuple[npt.NDArray[np.float64], Sequence[str | None]]]
 
 
+# The version of the device thresholds in force at each of (N,) instants; None: the defaults.
+VersionsAt = Callable[[npt.NDArray[np.int64]], list[str | None]]
+
 # Computes, from the lake's rows of some devices, the values of the chosen ones that nobody compares.
 OwnValues = Callable[[pa.Table, DayKeys, KeyedRows], Iterator[tuple[Any, ...]]]
 
@@ -198,18 +201,25 @@ def repair_windows(
 
 
 def repair_spikes(
-    sql: SqlClient, batch: DayRows, day_us: tuple[int, int], evidence: DayEvidence, load: Load
+    sql: SqlClient,
+    batch: DayRows,
+    day_us: tuple[int, int],
+    evidence: DayEvidence,
+    load: Load,
+    versions: VersionsAt,
 ) -> Repaired:
     """Bring the stored spike events of a day in line with `batch`; a second call changes nothing."""
 
     def with_severity(_: pa.Table, keys: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
         peaks_g = chosen.columns["peak_g"].tolist()
         severities = [spike_severity(peak_g) for peak_g in peaks_g]
-        return zip(*started_and_ended(keys, chosen), severities, peaks_g, ["[g]"] * len(peaks_g), strict=True)
+        judged_by = versions(keys.instants_us(chosen.keys))
+        units = ["[g]"] * len(peaks_g)
+        return zip(*started_and_ended(keys, chosen), severities, peaks_g, units, judged_by, strict=True)
 
     columns = {
         "started_at": "timestamptz", "ended_at": "timestamptz", "severity": "text", "extreme_value": "float8",
-        "extreme_unit": "text",
+        "extreme_unit": "text", "model_version": "text",
     }  # fmt: skip
     return repair(sql, SPIKES, batch, day_us, evidence, load, columns, with_severity)
 

@@ -18,7 +18,16 @@ from wearables_platform.batch.day_messages import DeviceEnd
 from wearables_platform.batch.derived_tables import DerivedTable
 from wearables_platform.batch.device_groups import DayRows
 from wearables_platform.batch.parity import sum_of_counts, table_parity
-from wearables_platform.batch.repair import STREAM, DayEvidence, Load, OwnValues, Repaired, repair, started_and_ended
+from wearables_platform.batch.repair import (
+    STREAM,
+    DayEvidence,
+    Load,
+    OwnValues,
+    Repaired,
+    VersionsAt,
+    repair,
+    started_and_ended,
+)
 from wearables_platform.batch.rules import CROSSING_US
 from wearables_platform.clients.sql import Connection, SqlClient, load_queries
 from wearables_platform.domain.channels import ACCELERATION, VITALS
@@ -68,11 +77,11 @@ class RuleTable:
     said_after_us: int | None = None
     shift_us: int = 0
 
-    def own(self) -> tuple[dict[str, str], OwnValues]:
-        """Return the columns that follow from the others, and what gives them."""
+    def own(self, versions: VersionsAt) -> tuple[dict[str, str], OwnValues]:
+        """Return the columns that follow from the others and from the thresholds' versions, and what gives them."""
         if self.kind is not None:
             kinds = {"severity": "text", "started_at": "timestamptz", "ended_at": "timestamptz", "extreme_unit": "text"}
-            return kinds, _event_values(self.kind)
+            return {**kinds, "model_version": "text"}, _event_values(self.kind, versions)
         if self.dataset == WEAR_DATASET:
             return {"state": "text"}, _wear_values
         return {}, _no_values
@@ -93,10 +102,11 @@ def _wear_state(still_axes: int, sd_mg: float) -> WearState:
     return WearState.NOT_WORN if still_axes >= 2 else WearState.WORN
 
 
-def _event_values(kind: RuleKind) -> OwnValues:
+def _event_values(kind: RuleKind, versions: VersionsAt) -> OwnValues:
     def values(_: pa.Table, keys: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
         severities = [rule_severity(kind.name, value) for value in chosen.columns["extreme_value"].tolist()]
-        return zip(severities, *started_and_ended(keys, chosen), [kind.unit] * len(chosen), strict=True)
+        judged_by = versions(keys.instants_us(chosen.keys)) if kind.adjusted else [None] * len(chosen)
+        return zip(severities, *started_and_ended(keys, chosen), [kind.unit] * len(chosen), judged_by, strict=True)
 
     return values
 
@@ -191,7 +201,12 @@ def gather_rule_evidence(
 
 
 def repair_rules(
-    sql: SqlClient, tables: Mapping[str, DayRows], day_us: tuple[int, int], evidence: RuleEvidence, load: Load
+    sql: SqlClient,
+    tables: Mapping[str, DayRows],
+    day_us: tuple[int, int],
+    evidence: RuleEvidence,
+    load: Load,
+    versions: VersionsAt,
 ) -> dict[str, Repaired]:
     """Bring all stored findings of a day in line with batch's; returns what changed, by dataset."""
     done: dict[str, Repaired] = {}
@@ -199,7 +214,7 @@ def repair_rules(
         known = evidence.of(one)
         # A finished day's last spans, which nothing came after, are written here: the stream waits for what comes next.
         known = replace(known, ends={}, also=None) if known.over and _all_settled(known) else known
-        found = repair(sql, one.table, tables[one.dataset], _days_of(one, day_us), known, load, *one.own())
+        found = repair(sql, one.table, tables[one.dataset], _days_of(one, day_us), known, load, *one.own(versions))
         done[one.dataset] = done.get(one.dataset, Repaired(0, {})).plus(found)
     return done
 

@@ -18,6 +18,7 @@ from wearables_platform.batch.sorted_partitions import sorted_partitions
 from wearables_platform.batch.windows import features_of
 from wearables_platform.clients.lake import Lake, Manifest
 from wearables_platform.domain.channels import ACCELERATION, VITALS
+from wearables_platform.models.thresholds import NO_THRESHOLDS, ThresholdTimeline
 from wearables_platform.partitions import day_bounds_us, neighbours
 from wearables_platform.signals.device_rules import REACH_BEFORE_US, Findings, final_findings
 from wearables_platform.signals.minutes import Readings
@@ -63,7 +64,9 @@ class BuiltRules:
     heart: DayMessages
 
 
-def build_rules(lake: Lake, day: str, *, rows_at_once: int | None = None) -> BuiltRules:
+def build_rules(
+    lake: Lake, day: str, thresholds: ThresholdTimeline = NO_THRESHOLDS, *, rows_at_once: int | None = None
+) -> BuiltRules:
     """Judge a day by what the lake holds of it and of the hour before it, and write the findings to the lake.
 
     Safe to run twice and at once, as `build_features`: devices are judged some at a time, each by its own rows alone.
@@ -76,7 +79,7 @@ def build_rules(lake: Lake, day: str, *, rows_at_once: int | None = None) -> Bui
     with sorted_partitions(lake, day, RULE_ORDER, {"features": FEATURE_VERSION}) as made:
         sources = _Sources(lake, day)
         for device_ids in device_groups(sources.weights, rows_at_once or ROWS_JUDGED_AT_ONCE):
-            for dataset, table in _judged(sources, device_ids).items():
+            for dataset, table in _judged(sources, device_ids, thresholds).items():
                 made.add(dataset, table)
         return BuiltRules(made.publish(), sources.motion, sources.heart)
 
@@ -118,12 +121,13 @@ class _Sources:
         return features_of(self._unbuilt, device_ids, self._unbuilt.clocks(device_ids), span_us)[0]
 
 
-def _judged(sources: _Sources, device_ids: Sequence[str]) -> dict[str, pa.Table]:
+def _judged(sources: _Sources, device_ids: Sequence[str], thresholds: ThresholdTimeline) -> dict[str, pa.Table]:
     number = {name: i for i, name in enumerate(device_ids)}
     vitals = _joined(sources.heart, [*_MESSAGE_COLUMNS, "heart_rate"], device_ids)
     messages = _joined(sources.motion, _MESSAGE_COLUMNS, device_ids)
     readings = _within(_readings(vitals, number), *sources.day_us)
-    found = final_findings(_window_rows(sources.rows(device_ids), number), readings, len(device_ids))
+    rows, limits = _window_rows(sources.rows(device_ids), number), thresholds.limits(device_ids)
+    found = final_findings(rows, readings, len(device_ids), limits)
     silences = _silences(messages, number, sources.motion.last_append_us)
     return _tables(found, silences, list(device_ids), sources.day_us)
 

@@ -207,6 +207,10 @@ class Lake:
             raise StoreRefused(msg)
         return found[0]
 
+    def holds(self, key: str) -> bool:
+        """Return whether there is such an object."""
+        return self.objects.get(key) is not None
+
     def address(self, key: str) -> str:
         """Return where a person finds an object."""
         return self.objects.address(key)

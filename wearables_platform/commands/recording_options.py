@@ -21,6 +21,7 @@ Axes = Annotated[str, typer.Option(help="Columns of the three axes: X,Y,Z.")]
 Unit = Annotated[str, typer.Option(help="Unit of the axes: g or m/s2.")]
 Scale = Annotated[float, typer.Option(help="A value times this is in --unit: 0.015625 for counts of 1/64 g.")]
 Group = Annotated[str, typer.Option(help="Column that tells the recordings of one file apart.")]
+Label = Annotated[str, typer.Option("--label", help="Column that says what was done; kept as labels of the device.")]
 NoHeader = Annotated[bool, typer.Option("--no-header", help="No header line: columns are numbers, from 0.")]
 SkipRows = Annotated[int, typer.Option(help="Lines to skip before the header, or before the first row.")]
 RateHz = Annotated[float, typer.Option(help="Samples per second, where they are not to be measured; 0 measures.")]
@@ -38,6 +39,7 @@ def read_options(
     unit: str,
     scale: float,
     group: str,
+    label: str = "",
     no_header: bool,
     skip_rows: int,
     rate_hz: float,
@@ -56,6 +58,7 @@ def read_options(
         time_zone=time_zone,
         scale=scale,
         group=group or None,
+        label=label or None,
         header=not no_header,
         skip_rows=skip_rows,
         rate_hz=rate_hz or None,

@@ -26,6 +26,7 @@ from wearables_platform.edge.spool import counts_in
 from wearables_platform.errors import ConfigError
 from wearables_platform.local.files import write_atomically
 from wearables_platform.logs import configure_logging
+from wearables_platform.models.labels import LabelBook
 from wearables_platform.registry import Enrolment, Participant, Registry
 from wearables_platform.settings import Settings, load_settings
 
@@ -51,6 +52,7 @@ def replay_recording(
     time_zone: given.TimeZone = "UTC",
     scale: given.Scale = 1.0,
     group: given.Group = "",
+    label: given.Label = "",
     no_header: given.NoHeader = False,
     skip_rows: given.SkipRows = 0,
     rate_hz: given.RateHz = 0.0,
@@ -67,14 +69,15 @@ def replay_recording(
     """Send a recording through the thin client and wait until the platform has confirmed every message.
 
     Replaying it again adds nothing: the same samples and options make the same messages. Every sample that is not
-    reported as skipped arrives; nothing is reduced unless --target-rate-hz says so.
+    reported as skipped arrives; nothing is reduced unless --target-rate-hz says so. With --label what the file says was
+    done is kept as labels of the device (analytics.labels_v1), which models learn from.
 
     Exit codes: 0 all confirmed; 1 stopped before, or something was refused; 3 the file or an option is wrong;
     11 the registry does not answer.
     """
     options = given.read_options(
         time=time, time_unit=time_unit, time_format=time_format, time_zone=time_zone, axes=axes, unit=unit,
-        scale=scale, group=group, no_header=no_header, skip_rows=skip_rows, rate_hz=rate_hz, start=start,
+        scale=scale, group=group, label=label, no_header=no_header, skip_rows=skip_rows, rate_hz=rate_hz, start=start,
     )  # fmt: skip
     recordings = _readable(path, read_recordings(path, options))
     devices = _devices(device_id, recordings)
@@ -83,9 +86,10 @@ def replay_recording(
     edge = settings.run_dir / "edge"
     tokens = _tokens(settings, tokens_file or edge / "tokens.json", devices, enrolling=enroll)
     sources, configs = _sources(devices, target_rate_hz, blocks_per_message)
+    labels = _say_labels(settings, path, devices) if label else 0
     spool_path = spool or edge / "replay.sqlite"
     finished = play(mqtt_url or device_mqtt_url(settings), spool_path, sources, configs, tokens, speed=speed)
-    found = _found(devices, counts_in(spool_path, devices))
+    found = _found(devices, counts_in(spool_path, devices)) | {"labels": labels}
     _report(found, as_json=as_json)
     if not finished or any(each["refused"] or each["dropped"] for each in found["devices"]):
         raise typer.Exit(1)
@@ -164,6 +168,20 @@ def _enrol(settings: Settings, devices: dict[str, list[Recording]]) -> dict[str,
         client.close()
 
 
+def _say_labels(settings: Settings, path: Path, devices: dict[str, list[Recording]]) -> int:
+    """Keep what the recordings say was done; returns how many statements are new."""
+    client = SqlClient(settings.require("sql_url"), "wearables replay-recording", pool_size=1)
+    try:
+        book = LabelBook(client)
+        return sum(
+            book.add_spans(device_id, recording.label_spans(), f"recording:{path.name}")
+            for device_id, recordings in devices.items()
+            for recording in recordings
+        )
+    finally:
+        client.close()
+
+
 def _began(recordings: Sequence[Recording]) -> datetime:
     return from_us(int(recordings[0].time_us[0])) - timedelta(days=1)
 
@@ -197,6 +215,8 @@ def _report(found: dict[str, Any], *, as_json: bool) -> None:
             f" {each['skipped']} rows skipped {each['skipped_by_reason'] or ''}",
             soft_wrap=True,
         )
+    if found["labels"]:
+        console.print(f"{found['labels']} labels kept", soft_wrap=True)
     for each in found["devices"]:
         console.print(
             f"{each['device_id']}: {each['accepted']} of {each['produced']} messages confirmed,"

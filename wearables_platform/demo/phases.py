@@ -34,6 +34,7 @@ PHASES: Final[dict[str, Sequence[Part]]] = {
         Part("activity", ("hourly_activity", "daily_activity")),
         Part("people's days and weeks", ("daily_heart_rate", "daily_summary", "weekly_trend", "cohort_baselines")),
         Part("model", ("training_set", "activity_anomaly_model", "published_model"), None),
+        Part("activities", ("activity_training_set", "activity_class_model", "published_activity_model"), None),
     ),
     # The fleet is in, scored by that model: recompute, compare with the stream, account for every message.
     "prove": (
@@ -44,6 +45,8 @@ PHASES: Final[dict[str, Sequence[Part]]] = {
             ("window_features", "spike_events", "rule_events", "wear", "rolling_features"),
         ),
         Part("activity", ("hourly_activity", "daily_activity")),
+        # On the days with movement; the others have nothing to tell.
+        Part("insights", ("activity_segments", "unusual_periods"), ("2026-03-28", "2026-03-29")),
         Part("parity", ("parity",)),
         Part("conservation", ("conservation",), None),
     ),

@@ -31,12 +31,14 @@ from wearables_platform.domain.time_policy import from_us, to_us
 from wearables_platform.edge.simulation.fleet import fleet_truth, simulated_fleet
 from wearables_platform.edge.simulation.truth import FleetTruth
 from wearables_platform.edge.simulation.vitals import VitalsTruth, vitals_sources, vitals_truth
+from wearables_platform.edge.watch_recordings import recordings_of
 from wearables_platform.local.dagster_store import URL_VARIABLE
 from wearables_platform.local.failures import ExitCode
 from wearables_platform.local.files import write_atomically
 from wearables_platform.local.layout import RunDirectory
 from wearables_platform.local.mqtt_credentials import MqttCredentials
 from wearables_platform.local.running import log_tail
+from wearables_platform.models.labels import LabelBook
 from wearables_platform.registry import Enrolment, Participant, Registry
 from wearables_platform.settings import Settings, load_settings
 
@@ -132,6 +134,9 @@ class Demo:
         ]
         with closing(SqlClient(settings.require("sql_url"), "wearables demo", pool_size=1)) as sql:
             tokens = Registry(sql, MqttCredentials(self._run.mqtt)).enrol(enrolments)
+            book = LabelBook(sql)
+            for device_id, recording in recordings_of(self._recorded_devices(), people.RECORDINGS_START):
+                book.add_spans(device_id, recording.label_spans(), "recording:seglearn")
         for stale in self._path("").glob("*"):
             stale.unlink()
         write_atomically(self._path("tokens.json"), json.dumps(tokens))
@@ -142,10 +147,14 @@ class Demo:
         words = [*devices, *map(str, common), "--report", str(self._path(f"{name}.json")), *arguments]
         return ClientProcess(name, f"wearables_platform.edge.{module}", words, self._run.root.resolve())
 
+    def _recorded_devices(self) -> list[str]:
+        return [person.device_id for person in self._cast.recorded]
+
     def _recordings(self) -> ClientProcess:
-        devices = [person.device_id for person in self._cast.recorded]
         start = people.RECORDINGS_START.isoformat()
-        return self._client("recordings", "run_recordings", devices, "--start", start, f"--speed={RECORDINGS_SPEED}")
+        return self._client(
+            "recordings", "run_recordings", self._recorded_devices(), "--start", start, f"--speed={RECORDINGS_SPEED}"
+        )
 
     def _vitals(self, settings: Settings) -> ClientProcess:
         url = f"http://{settings.bind_host}:{settings.require('ingest_port')}"

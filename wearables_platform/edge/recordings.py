@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -18,7 +18,8 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from wearables_platform.domain.identity import replay_boot_id
-from wearables_platform.domain.time_policy import EARLIEST_EVENT_US, to_us
+from wearables_platform.domain.labels import LabelledSpan, label_name, spans_of_labels
+from wearables_platform.domain.time_policy import EARLIEST_EVENT_US, US_PER_S, to_us
 from wearables_platform.edge.acceleration import AccelerationEncoder, Sampling
 from wearables_platform.edge.messages import EncodedMessage
 from wearables_platform.edge.stamps import regular_times
@@ -50,6 +51,8 @@ class ReadOptions:
         A value times `scale` is in `unit`: counts of 1/64 g are unit g, scale 0.015625.
     group
         Column that tells recordings of one file apart.
+    label
+        Column that says what was done; empty where nothing is said.
     rate_hz
         Nominal rate; measured where there are stamps and this is not given.
     start
@@ -66,6 +69,7 @@ class ReadOptions:
     time_zone: str = "UTC"
     scale: float = 1.0
     group: str | None = None
+    label: str | None = None
     header: bool = True
     skip_rows: int = 0
     rate_hz: float | None = None
@@ -81,7 +85,7 @@ class ReadOptions:
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column needed."""
-        return tuple(name for name in (self.time, *self.axes, self.group) if name is not None)
+        return tuple(name for name in (self.time, *self.axes, self.group, self.label) if name is not None)
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,7 @@ class Recording:
     rate_hz : float
         Nominal if it was given, measured otherwise; NaN if it cannot be measured.
     skipped : rows not used, by reason
+    labels : (N,) text, as stored, empty where nothing is said; None where the recording carries none
     """
 
     group: str
@@ -103,6 +108,13 @@ class Recording:
     accel_g: NDArray[np.float64]
     rate_hz: float
     skipped: Mapping[str, int] = field(default_factory=dict)
+    labels: NDArray[np.str_] | None = None
+
+    def label_spans(self) -> list[LabelledSpan]:
+        """Return what was said of the samples, as spans; none where nothing was, or the rate is not known."""
+        if self.labels is None or not np.isfinite(self.rate_hz):
+            return []
+        return spans_of_labels(self.time_us, self.labels.tolist(), round(US_PER_S / self.rate_hz))
 
     def __len__(self) -> int:
         return len(self.time_us)
@@ -136,7 +148,7 @@ def read_recordings(path: Path, options: ReadOptions) -> list[Recording]:
         # A line that is not a row cannot be given to a group: it is counted with the first.
         first = recordings[0] if recordings else _empty(options)
         skipped = {**first.skipped, "unparsable": first.skipped.get("unparsable", 0) + malformed}
-        recordings[:1] = [Recording(first.group, first.time_us, first.accel_g, first.rate_hz, skipped)]
+        recordings[:1] = [replace(first, skipped=skipped)]
     return recordings
 
 
@@ -188,7 +200,7 @@ def _read_table(path: Path, options: ReadOptions) -> tuple[pd.DataFrame, int]:
 
 def _roles(options: ReadOptions) -> tuple[str, ...]:
     time, group = ("time",) if options.time else (), ("group",) if options.group else ()
-    return (*time, "x", "y", "z", *group)
+    return (*time, "x", "y", "z", *group, *(("label",) if options.label else ()))
 
 
 def _read_parquet(path: Path, options: ReadOptions) -> pa.Table:
@@ -231,6 +243,7 @@ def _require_columns(path: Path, names: list[str], options: ReadOptions) -> None
 
 def _recording(group: str, frame: pd.DataFrame, options: ReadOptions) -> Recording:
     skipped: dict[str, int] = {}
+    said = _labels(frame.pop("label")) if options.label else None
     texts = frame.pop("time") if options.time_format else None
     values, unparsable = _numeric(frame)
     if texts is not None:
@@ -242,7 +255,19 @@ def _recording(group: str, frame: pd.DataFrame, options: ReadOptions) -> Recordi
     accel_g = frame[["x", "y", "z"]].to_numpy(np.float64) * options.scale * UNIT_G[options.unit]
     keep = _usable_order(time_us, accel_g, skipped)
     time_us, accel_g = time_us[keep], accel_g[keep]
-    return Recording(group, time_us, accel_g, options.rate_hz or measured_rate_hz(time_us), skipped)
+    labels = None if said is None else said.loc[frame.index[keep]].to_numpy(dtype=object).astype(np.str_)
+    return Recording(group, time_us, accel_g, options.rate_hz or measured_rate_hz(time_us), skipped, labels)
+
+
+def _labels(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return labels as they are stored; `ConfigError` names one that is none."""
+    names = {"": ""}
+    for text in column.dropna().astype(str).str.strip().unique():
+        try:
+            names[text] = label_name(text) if text else ""
+        except ValueError as exc:
+            raise ConfigError(str(exc)) from exc
+    return column.fillna("").astype(str).str.strip().map(names)
 
 
 def _empty(options: ReadOptions) -> Recording:

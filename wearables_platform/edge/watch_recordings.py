@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from wearables_platform.domain.labels import label_name
 from wearables_platform.domain.time_policy import US_PER_S, to_us
 from wearables_platform.edge.recordings import Recording
 from wearables_platform.errors import ConfigError
@@ -26,6 +27,8 @@ _FILE: Final = Path("data") / "watch_dataset.npy"
 def watch_recordings(start: datetime) -> Iterator[tuple[int, Recording]]:
     """Return (person 1 to 10, recording), each person's recordings one after another from `start` on.
 
+    Each recording is labelled with its exercise.
+
     Raises
     ------
     ConfigError
@@ -37,7 +40,9 @@ def watch_recordings(start: datetime) -> Iterator[tuple[int, Recording]]:
         person = int(subject)
         time_us = next_us[person] + np.round(np.arange(len(rows)) * 1e6 / RATE_HZ).astype(np.int64)
         next_us[person] = _whole_second(int(time_us[-1]) + round(PAUSE_S * US_PER_S))
-        yield person, Recording(f"person-{person:02d}-{number:03d}", time_us, np.array(rows[:, :3], float), RATE_HZ)
+        exercise = np.full(len(rows), label_name(held["y_labels"][held["y"][number]]))
+        name = f"person-{person:02d}-{number:03d}"
+        yield person, Recording(name, time_us, np.array(rows[:, :3], float), RATE_HZ, labels=exercise)
 
 
 def recordings_of(device_ids: Sequence[str], start: datetime) -> Iterator[tuple[str, Recording]]:

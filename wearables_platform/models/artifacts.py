@@ -6,7 +6,6 @@ archive must be on a short list, and the forest's nodes are checked before a row
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import warnings
@@ -22,13 +21,11 @@ from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import InconsistentVersionWarning
 from skops.io.exceptions import UntrustedTypesFoundException
 
+from wearables_platform.models.archives import DESCRIPTION_MEMBER, MAX_BYTES, json_member, opened, written
 from wearables_platform.models.refusal import Refusal, refused
 
 FORMAT: Final = 1
-DESCRIPTION_MEMBER: Final = "wearables-model.json"
 SCHEMA_MEMBER: Final = "schema.json"
-MAX_BYTES: Final = 32 * 1024 * 1024  # a forest of 100 trees unpacks to 3 MB
-_EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip member may carry
 
 ALLOWED_TYPES: Final = frozenset(
     {
@@ -74,49 +71,19 @@ class ModelDescription:
 
 def write_artifact(description: ModelDescription, forest: IsolationForest) -> bytes:
     """Return the model's file; equal models give equal bytes."""
-    members = _canonical_members(skops.io.dumps(forest))
-    described = json.dumps(asdict(description), sort_keys=True, allow_nan=False).encode()
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in [(DESCRIPTION_MEMBER, described), *members]:
-            entry = zipfile.ZipInfo(name, date_time=_EPOCH)
-            archive.writestr(entry, data, compress_type=zipfile.ZIP_DEFLATED, compresslevel=6)
-    return buffer.getvalue()
+    return written(asdict(description), _canonical_members(skops.io.dumps(forest)))
 
 
 def read_artifact(data: bytes, sha256: str) -> tuple[ModelDescription, IsolationForest]:
     """Return what a model's file holds; `ModelRefused` with the reason where it must not be used."""
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256:
-        raise refused(Refusal.WRONG_SHA256, f"expected {sha256}, the file has {found}")
-    with _opened(data) as archive:
+    with opened(data, sha256, MAX_BYTES) as archive:
         description = _description(archive)
         _check_types(archive)
     return description, _forest(data)
 
 
-def _opened(data: bytes) -> zipfile.ZipFile:
-    try:
-        archive = zipfile.ZipFile(io.BytesIO(data))
-        unpacked = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, EOFError) as exc:
-        raise refused(Refusal.CORRUPT, f"not a skops archive ({exc})") from exc
-    if max(len(data), unpacked) > MAX_BYTES:
-        raise refused(Refusal.TOO_LARGE, f"{unpacked} bytes unpacked, {MAX_BYTES} allowed")
-    return archive
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> Any:
-    try:
-        return json.loads(archive.read(name))
-    except KeyError as exc:
-        raise refused(Refusal.FOREIGN_SCHEMA, f"the file has no {name}") from exc
-    except (ValueError, zipfile.BadZipFile, RecursionError) as exc:
-        raise refused(Refusal.CORRUPT, f"{name} cannot be read ({exc})") from exc
-
-
 def _description(archive: zipfile.ZipFile) -> ModelDescription:
-    fields = _member(archive, DESCRIPTION_MEMBER)
+    fields = json_member(archive, DESCRIPTION_MEMBER)
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
         raise refused(Refusal.FOREIGN_SCHEMA, f"this code reads model format {FORMAT}")
     try:
@@ -139,7 +106,7 @@ def _description(archive: zipfile.ZipFile) -> ModelDescription:
 
 
 def _check_types(archive: zipfile.ZipFile) -> None:
-    found = {f"{node.get('__module__')}.{node['__class__']}" for node in _nodes(_member(archive, SCHEMA_MEMBER))}
+    found = {f"{node.get('__module__')}.{node['__class__']}" for node in _nodes(json_member(archive, SCHEMA_MEMBER))}
     foreign = sorted(found - ALLOWED_TYPES)
     if foreign:
         raise refused(Refusal.FOREIGN_TYPES, ", ".join(foreign))

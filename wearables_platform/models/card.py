@@ -44,6 +44,8 @@ def _figures(judged: Mapping[str, Any]) -> list[str]:
         f"| people, windows, spike windows | {judged['people']}, {judged['windows']:,}, {judged['events']} |",
         f"| average precision of spike windows | {_number(judged['average_precision'])} |",
         f"| the same by guessing | {judged['prevalence']:.4f} |",
+        f"| VUS-PR: with credit for alarms up to 5 s beside an event | {_number(judged.get('vus_pr'))} |",
+        f"| average precision on the worst person | {_worst(judged.get('average_precision_by_person'))} |",
         f"| alarm rate, mean over people | {judged['alarm_rate']:.2%} |",
         f"| its distance from the rate aimed at, mean over people | {judged['alarm_rate_error']:.2%} |",
     ]
@@ -55,6 +57,10 @@ def _gate(gate: Mapping[str, Any] | None) -> list[str]:
     against = gate["compared_with"] or "no incumbent"
     verdict = "passed" if gate["passed"] else "refused: " + "; ".join(gate["refusals"])
     return ["", f"**Gate.** Against {against} on {len(gate['people'])} held-out people: {verdict}."]
+
+
+def _worst(by_person: Mapping[str, float] | None) -> str:
+    return "too few known events" if not by_person else f"{min(by_person.values()):.4f}"
 
 
 def _number(value: float | None) -> str:

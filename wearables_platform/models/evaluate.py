@@ -1,8 +1,8 @@
 """How good a model is on people it has never seen.
 
-Two figures: how far known events stand out (average precision of spike windows), and how far the alarm rate on a
-new person strays from the rate it was set to. A split that mixes a person's windows over both sides flatters every
-model; that figure is computed too, shown beside the true one as a warning and used for nothing.
+Two questions: how far known events stand out (average precision of spike windows, and VUS-PR), and how far the alarm
+rate on a new person strays from the rate it was set to. A split that mixes a person's windows over both sides flatters
+every model; that figure is computed too, shown beside the true one as a warning and used for nothing.
 """
 
 from __future__ import annotations
@@ -13,16 +13,20 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, precision_recall_curve
 from sklearn.model_selection import GroupKFold
 
 from wearables_platform.models.train import ForestParams, fit
 from wearables_platform.models.training_set import TrainingSet
+from wearables_platform.models.vus import vus_pr
+from wearables_platform.signals.windows import WINDOW_US
 
 MAX_FOLDS: Final = 5
 
 MIN_EVENTS: Final = 5
 """Fewer known events among the people judged on, and a precision says nothing."""
+
+CURVE_POINTS: Final = 50
 
 Floats = NDArray[np.float64]
 
@@ -34,6 +38,9 @@ class Judgement:
     Attributes
     ----------
     average_precision : of known event windows ranked by score; None with fewer than `MIN_EVENTS`
+    vus_pr : the same with credit for alarms close by, see `models.vus`; None likewise
+    curve : (recall, precision) pairs, at most `CURVE_POINTS`, recall falling
+    average_precision_by_person : of those with `MIN_EVENTS` or more of their own
     prevalence : share of windows that are events: the average precision of guessing
     alarm_rate : mean over people of the share of windows at or over the threshold
     alarm_rate_error : mean over people of the distance between that share and the rate aimed at
@@ -47,6 +54,9 @@ class Judgement:
     alarm_rate: float
     alarm_rate_error: float
     alarm_rate_by_person: dict[str, float] = field(default_factory=dict)
+    vus_pr: float | None = None
+    curve: tuple[tuple[float, float], ...] = ()
+    average_precision_by_person: dict[str, float] = field(default_factory=dict)
 
     def as_metrics(self) -> dict[str, Any]:
         """Return the judgement as plain values for the registry."""
@@ -55,6 +65,9 @@ class Judgement:
             "events": self.events,
             "people": len(self.alarm_rate_by_person),
             "average_precision": self.average_precision,
+            "average_precision_by_person": self.average_precision_by_person,
+            "vus_pr": self.vus_pr,
+            "curve": [list(point) for point in self.curve],
             "prevalence": self.prevalence,
             "alarm_rate": self.alarm_rate,
             "alarm_rate_error": self.alarm_rate_error,
@@ -75,6 +88,9 @@ def judge(windows: TrainingSet, scores: Floats, alarms: NDArray[np.bool_], alarm
         alarm_rate=float(rates.mean()) if len(rates) else 0.0,
         alarm_rate_error=float(np.abs(rates - alarm_rate).mean()) if len(rates) else 0.0,
         alarm_rate_by_person=by_person,
+        vus_pr=vus_pr(windows.is_event, scores, _series(windows)) if events >= MIN_EVENTS else None,
+        curve=_curve(windows.is_event, scores) if events >= MIN_EVENTS else (),
+        average_precision_by_person=_precision_by_person(windows, scores),
     )
 
 
@@ -104,10 +120,29 @@ def _out_of_fold(
     scores = np.zeros(len(seen))
     alarms = np.zeros(len(seen), dtype=np.bool_)
     for learn, test in splits:
-        fitted = fit(seen.matrix[learn], params)
+        fitted = fit(seen.matrix[learn], params, seen.is_event[learn])
         scores[test] = fitted.score(seen.matrix[test])
         alarms[test] = scores[test] >= fitted.alarm_threshold
     return scores, alarms
+
+
+def _curve(is_event: NDArray[np.bool_], scores: Floats) -> tuple[tuple[float, float], ...]:
+    precision, recall, _ = precision_recall_curve(is_event, scores)
+    points = np.unique(np.linspace(0, len(recall) - 1, CURVE_POINTS).astype(np.intp))
+    return tuple(zip(recall[points].tolist(), precision[points].tolist(), strict=True))
+
+
+def _precision_by_person(windows: TrainingSet, scores: Floats) -> dict[str, float]:
+    of_each = {one: windows.person == one for one in windows.people}
+    found = {one: _average_precision(windows.is_event[mine], scores[mine]) for one, mine in of_each.items()}
+    return {one: precision for one, precision in found.items() if precision is not None}
+
+
+def _series(windows: TrainingSet) -> NDArray[np.int64]:
+    """Give each unbroken stretch of one device on one person a number: an alarm's credit ends with it."""
+    same = (windows.device_id[1:] == windows.device_id[:-1]) & (windows.person[1:] == windows.person[:-1])
+    broken = ~same | (np.diff(windows.start_us) != WINDOW_US)
+    return np.cumsum(np.r_[False, broken]) if len(windows) else np.zeros(0, np.int64)
 
 
 def _average_precision(is_event: NDArray[np.bool_], scores: Floats) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from wearables_platform.models.evaluate import Judgement, judge
 from wearables_platform.models.predict import Scorer
+from wearables_platform.models.slices import Known, slices_of
 from wearables_platform.models.training_set import TrainingSet
 
 MAX_ALARM_RATE: Final = 0.20
@@ -19,6 +21,10 @@ MIN_LIFT: Final = 2.0
 
 ALARM_RATE_MARGIN: Final = 0.005
 """How much further than the incumbent's the alarm rate may stray: half a point is within a few people's chance."""
+
+SLICE_PRECISION_MARGIN: Final = 0.02
+SLICE_ALARM_RATE_MARGIN: Final = 0.01
+"""How much worse than the incumbent a candidate may be in one slice: wider than overall, for fewer people judge it."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ class Verdict:
     incumbent: Judgement | None = None
     compared_with: str | None = None
     warnings: tuple[str, ...] = field(default=())
+    slices: Mapping[str, tuple[Judgement, Judgement | None]] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -47,6 +54,10 @@ class Verdict:
             "compared_with": self.compared_with,
             "candidate": self.candidate.as_metrics() if self.candidate else None,
             "incumbent": self.incumbent.as_metrics() if self.incumbent else None,
+            "slices": {
+                name: {"candidate": ours.as_metrics(), "incumbent": theirs.as_metrics() if theirs else None}
+                for name, (ours, theirs) in self.slices.items()
+            },
         }
 
 
@@ -57,8 +68,9 @@ def decide(
     *,
     trained_on: frozenset[str],
     alarm_rate: float,
+    known: Known | None = None,
 ) -> Verdict:
-    """Compare two versions on the held-out people of the candidate's own set.
+    """Compare two versions on the held-out people of the candidate's own set, overall and in every slice.
 
     `trained_on` names everyone either version has trained on: none of them may judge.
     """
@@ -67,7 +79,14 @@ def decide(
         return Verdict(("no_held_out_people: nobody in the set is unknown to both versions",), ())
     ours = _judged(candidate, judges, alarm_rate)
     theirs = _judged(incumbent, judges, alarm_rate) if incumbent else None
-    refusals = (*below_floor(ours), *(worse_than(ours, theirs) if theirs else ()))
+    slices = {
+        name: (
+            _judged(candidate, judges.take(chosen), alarm_rate),
+            _judged(incumbent, judges.take(chosen), alarm_rate) if incumbent else None,
+        )
+        for name, chosen in slices_of(judges, known or Known())
+    }
+    refusals = (*below_floor(ours), *(worse_than(ours, theirs) if theirs else ()), *worse_in_slices(slices))
     return Verdict(
         refusals=refusals,
         people=tuple(judges.people),
@@ -75,6 +94,7 @@ def decide(
         incumbent=theirs,
         compared_with=incumbent.version if incumbent else None,
         warnings=_warnings(ours),
+        slices=slices,
     )
 
 
@@ -104,6 +124,23 @@ def worse_than(ours: Judgement, theirs: Judgement) -> list[str]:
         found.append(
             f"worse_alarm_rate: strays by {ours.alarm_rate_error:.3%}, the incumbent by {theirs.alarm_rate_error:.3%}"
         )
+    return found
+
+
+def worse_in_slices(slices: Mapping[str, tuple[Judgement, Judgement | None]]) -> list[str]:
+    """Return in which slices the candidate is worse by more than the margin: better overall is no excuse."""
+    found = []
+    for name, (ours, theirs) in slices.items():
+        if theirs is None:
+            continue
+        mine, other = ours.average_precision, theirs.average_precision
+        if mine is not None and other is not None and mine < other - SLICE_PRECISION_MARGIN:
+            found.append(f"worse_in_slice: {name}: average precision {mine:.4f}, the incumbent has {other:.4f}")
+        if ours.alarm_rate_error > theirs.alarm_rate_error + SLICE_ALARM_RATE_MARGIN:
+            found.append(
+                f"worse_in_slice: {name}: alarm rate strays by {ours.alarm_rate_error:.2%}, "
+                f"the incumbent by {theirs.alarm_rate_error:.2%}"
+            )
     return found
 
 

@@ -1,11 +1,12 @@
-"""The versions of a model that batch scores with: those the registry says were ever in force."""
+"""The versions that batch works with: those the registry says were ever in force, models and thresholds alike."""
 
 from __future__ import annotations
 
 from wearables_platform.clients.lake import Lake
 from wearables_platform.errors import ModelRefused
-from wearables_platform.models.predict import ModelTimeline, load_scorer
+from wearables_platform.models.predict import ModelTimeline, Unscored, load_scorer
 from wearables_platform.models.registry import ModelRegistry
+from wearables_platform.models.thresholds import DEVICE_THRESHOLDS, ThresholdTimeline, load_thresholds
 
 
 def load_timeline(lake: Lake, registry: ModelRegistry, name: str) -> tuple[ModelTimeline, dict[str, str]]:
@@ -16,7 +17,18 @@ def load_timeline(lake: Lake, registry: ModelRegistry, name: str) -> tuple[Model
     timeline, refusals = ModelTimeline(), {}
     for release in registry.releases(name):
         try:
-            timeline = timeline.with_release(load_scorer(release, lake.get))
+            timeline = timeline.with_release(load_scorer(release, lake.get) if release.version else Unscored(release))
+        except ModelRefused as exc:
+            refusals[release.version] = str(exc)
+    return timeline, refusals
+
+
+def load_threshold_timeline(lake: Lake, registry: ModelRegistry) -> tuple[ThresholdTimeline, dict[str, str]]:
+    """As `load_timeline`, for the thresholds of devices."""
+    timeline, refusals = ThresholdTimeline(), {}
+    for release in registry.releases(DEVICE_THRESHOLDS):
+        try:
+            timeline = timeline.with_release(load_thresholds(release, lake.get))
         except ModelRefused as exc:
             refusals[release.version] = str(exc)
     return timeline, refusals

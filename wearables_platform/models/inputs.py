@@ -12,6 +12,9 @@ from wearables_platform.signals.windows import WindowRows
 
 Matrix = NDArray[np.float32]
 
+ACTIVITY_ANOMALY: Final = "activity_anomaly"
+"""The model that scores windows in the stream."""
+
 MODEL_FEATURES: Final[tuple[str, ...]] = (
     "vm_mean_g",
     "vm_std_g",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -55,12 +55,19 @@ class Scorer:
         scores = np.full(len(rows), np.nan)
         chosen = scorable(rows)
         if chosen.any():
-            scores[chosen] = self.score_matrix(feature_matrix(rows.take(np.flatnonzero(chosen))))
+            found = self._scores(feature_matrix(rows.take(np.flatnonzero(chosen))))
+            scores[chosen] = np.where(np.isfinite(found), found, np.nan)  # who watches counts them; no reason to stop
         return scores
 
+    def _scores(self, matrix: Matrix) -> Floats:
+        return self.forest.anomaly_scores(imputed(matrix, self.stand_in))
+
     def score_matrix(self, matrix: Matrix) -> Floats:
-        """Score (W, F) inputs; NaN inputs are replaced by the training medians the artefact carries."""
-        scores = self.forest.anomaly_scores(imputed(matrix, self.stand_in))
+        """Score (W, F) inputs; NaN inputs are replaced by the training medians the artefact carries.
+
+        Raises `ModelRefused` where a score is no number.
+        """
+        scores = self._scores(matrix)
         if not np.isfinite(scores).all():
             raise refused(Refusal.NAN_OUTPUT, f"{self.description.name} {self.version} gave a score that is no number")
         return scores
@@ -140,35 +147,56 @@ def _timed(scorer: Scorer, matrix: Matrix, clock: Callable[[], float]) -> float:
 
 
 @dataclass(frozen=True)
-class ModelTimeline:
-    """Versions of one model by event time: a window is scored by the one in force at its start, and says so."""
+class Unscored:
+    """No version: what is in force after the first one was rolled back."""
 
-    scorers: tuple[Scorer, ...] = ()
+    release: ModelRelease
+    version: None = None
+
+    def score(self, rows: WindowRows) -> Floats:
+        """Return (W,) NaN."""
+        return np.full(len(rows), np.nan)
+
+
+@dataclass(frozen=True)
+class ModelTimeline:
+    """Versions of one model by event time: a window is scored by the one in force at its start, and says so.
+
+    A version may be there more than once: a rollback puts the one before in force again.
+    """
+
+    scorers: tuple[Scorer | Unscored, ...] = ()
 
     @classmethod
-    def of(cls, scorers: Sequence[Scorer]) -> ModelTimeline:
+    def of(cls, scorers: Sequence[Scorer | Unscored]) -> ModelTimeline:
         """Build the timeline from scorers in the order they were published; a later one wins a shared instant."""
         timeline = cls()
         for scorer in scorers:
             timeline = timeline.with_release(scorer)
         return timeline
 
-    def with_release(self, scorer: Scorer) -> ModelTimeline:
+    def with_release(self, scorer: Scorer | Unscored) -> ModelTimeline:
         """Return the timeline with one more version; one already there changes nothing."""
         if any(known.release == scorer.release for known in self.scorers):
             return self
-        others = [known for known in self.scorers if known.version != scorer.version]
-        return ModelTimeline(tuple(sorted([*others, scorer], key=lambda one: one.release.effective_from_us)))
+        return ModelTimeline(tuple(sorted([*self.scorers, scorer], key=lambda one: one.release.effective_from_us)))
+
+    def parts(self, rows: WindowRows) -> Iterator[tuple[Scorer | Unscored, NDArray[np.intp]]]:
+        """Yield each version with the places of the windows it was in force for; where none was, nothing."""
+        starts = [scorer.release.effective_from_us for scorer in self.scorers]
+        in_force = np.searchsorted(np.array(starts, dtype=np.int64), rows.start_us, side="right") - 1
+        for number, scorer in enumerate(self.scorers):
+            chosen = np.flatnonzero(in_force == number)
+            if len(chosen):
+                yield scorer, chosen
 
     def score(self, rows: WindowRows) -> tuple[Floats, list[str | None]]:
         """Return (W,) scores and the version in force at each window's start; NaN and None where there is none."""
         scores = np.full(len(rows), np.nan)
         versions: list[str | None] = [None] * len(rows)
-        starts = [scorer.release.effective_from_us for scorer in self.scorers]
-        in_force = np.searchsorted(np.array(starts, dtype=np.int64), rows.start_us, side="right") - 1
-        for number, scorer in enumerate(self.scorers):
-            chosen = np.flatnonzero(in_force == number)
-            scores[chosen] = scorer.score(rows.take(chosen))
+        for scorer, chosen in self.parts(rows):
+            whole = len(chosen) == len(rows)
+            scores[chosen] = scorer.score(rows if whole else rows.take(chosen))
             for row in chosen:
                 versions[row] = scorer.version
         return scores, versions

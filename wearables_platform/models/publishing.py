@@ -1,4 +1,4 @@
-"""From training set to version in force: train once, judge against the incumbent, publish or refuse, and say so.
+"""From training set to shadow run: train once, judge against the incumbent, let run in shadow or refuse, and say so.
 
 Every step may be repeated. A version is named after what it was trained on, so training on the same data again finds
 the version there; the registry is written before the topic, and the topic is brought in line with it on every run.
@@ -6,9 +6,9 @@ the version there; the registry is written before the topic, and the topic is br
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, Literal
 
 from wearables_platform.clients.lake import Lake
@@ -16,20 +16,24 @@ from wearables_platform.domain.time_policy import from_us
 from wearables_platform.errors import ModelRefused
 from wearables_platform.models import training_files
 from wearables_platform.models.card import model_card
+from wearables_platform.models.class_card import class_card
 from wearables_platform.models.evaluate import Judgement, cross_validate, random_split_precision
 from wearables_platform.models.gate import Verdict, decide
+from wearables_platform.models.live_scores import reference_of
 from wearables_platform.models.predict import Scorer, load_scorer
+from wearables_platform.models.refusal import Refusal
 from wearables_platform.models.registry import ModelRegistry, ModelVersion, span_of
 from wearables_platform.models.releases import ReleaseLog
+from wearables_platform.models.slices import read_known
 from wearables_platform.models.train import (
     MODEL_CODE_VERSION,
     ForestParams,
     candidate_version,
     train,
 )
-from wearables_platform.models.training_set import TrainingSet
+from wearables_platform.models.training_set import MEASURED, TrainingSet
 
-ONE_WINDOW: Final = timedelta(seconds=1)
+FIRST: Final = "the first version: nothing is in force that it could be compared with"
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,11 @@ class Trained:
 class Published:
     """What a publishing run decided.
 
-    `action`: published, refused, or unchanged (there was no candidate); `row` is the version in force afterwards, or
-    the refused candidate; `announced` says whether the topic got a record now.
+    `action`: in_force (the first version), shadow, refused, or unchanged (there was no candidate); `row` is the version
+    decided on, or the one in force where there was none; `announced` says whether the topic got a record now.
     """
 
-    action: Literal["published", "refused", "unchanged"]
+    action: Literal["in_force", "shadow", "refused", "unchanged"]
     row: ModelVersion | None
     verdict: Verdict | None = None
     announced: bool = False
@@ -95,10 +99,11 @@ def publish_candidate(
     name: str,
     effective_from: datetime | None = None,
 ) -> Published:
-    """Judge the newest candidate and publish or refuse it; then make the topic say what the registry says.
+    """Judge the newest candidate; let it run in shadow or refuse it; then make the topic say what the registry says.
 
-    `effective_from` is the event time from which windows are scored with it, by default the end of the data it was
-    trained on; it is never before that of the version it replaces, whose scores stand.
+    Where no version was ever in force there is nothing to protect and nothing to compare live scores with: the first
+    one that passes is in force at once, from the event time `effective_from`, by default the end of the data it was
+    trained on. Every other one goes through `promotion`.
     """
     published = _publish_newest(lake, registry, log, name, effective_from)
     if published.row is not None and published.action != "unchanged":
@@ -108,12 +113,19 @@ def publish_candidate(
 
 def store_card(lake: Lake, row: ModelVersion) -> None:
     """Write a version's card beside its artefact."""
-    lake.put(card_path(row), model_card(row).encode())
+    card = class_card(row) if row.metrics.get("kind") == "classes" else model_card(row)
+    lake.put(card_path(row), card.encode())
 
 
 def card_path(row: ModelVersion) -> str:
     """Return where a version's card lies, relative to the lake's root."""
-    return row.lake_path.removesuffix(".skops") + ".md"
+    return f"{row.lake_path.rpartition('.')[0]}.md"
+
+
+def announce(registry: ModelRegistry, log: ReleaseLog, name: str) -> bool:
+    """Bring the topic in line with the registry; returns whether it got a record now."""
+    shadow = registry.shadow(name)
+    return log.align(name, registry.releases(name), shadow.shadow_release() if shadow else None)
 
 
 def _publish_newest(
@@ -121,50 +133,60 @@ def _publish_newest(
 ) -> Published:
     candidates = registry.candidates(name)
     if not candidates:
-        incumbent = registry.published(name)
-        announced = incumbent is not None and log.ensure(incumbent.release)
-        return Published("unchanged", incumbent, announced=announced)
+        return Published("unchanged", registry.in_force(name), announced=announce(registry, log, name))
     for older in candidates[:-1]:
         registry.refuse(older, f"superseded: {candidates[-1].version} was trained after it", older.metrics)
-    return _decide(lake, registry, log, candidates[-1], effective_from)
+    decided = _decide(lake, registry, candidates[-1], effective_from)
+    return replace(decided, announced=announce(registry, log, name))
 
 
-def _decide(
-    lake: Lake, registry: ModelRegistry, log: ReleaseLog, candidate: ModelVersion, effective_from: datetime | None
-) -> Published:
-    incumbent = registry.published(candidate.name)
+def _decide(lake: Lake, registry: ModelRegistry, candidate: ModelVersion, effective_from: datetime | None) -> Published:
     try:
         scorer = load_scorer(candidate.draft_release(), lake.get)
     except ModelRefused as exc:
         return Published("refused", registry.refuse(candidate, str(exc), candidate.metrics))
     judged_on = training_files.load(lake, candidate.name, scorer.description.training_sha256).training_set
-    verdict = _verdict(lake, scorer, candidate, incumbent, judged_on, known_people(registry))
+    verdict = _verdict(lake, scorer, candidate, registry, judged_on)
     metrics = {**candidate.metrics, "gate": verdict.as_metrics()}
     if not verdict.passed:
         return Published("refused", registry.refuse(candidate, "; ".join(verdict.refusals), metrics), verdict)
+    metrics["live_reference"] = reference_of(scorer.score_matrix(judged_on.matrix), scorer.alarm_threshold)
+    if registry.releases(candidate.name):
+        why = f"passed the gate against {verdict.compared_with or 'no incumbent that can be scored'}"
+        return Published("shadow", registry.enter_shadow(candidate, metrics, why), verdict)
     instant = effective_from or from_us(judged_on.end_us)
-    if incumbent is not None and incumbent.effective_from is not None:
-        instant = max(instant, incumbent.effective_from + ONE_WINDOW)
-    row = registry.publish(candidate, instant, metrics)
-    return Published("published", row, verdict, announced=log.ensure(row.release))
+    return Published("in_force", registry.put_in_force(candidate, instant, metrics, FIRST), verdict)
 
 
 def _verdict(
     lake: Lake,
     scorer: Scorer,
     candidate: ModelVersion,
-    incumbent: ModelVersion | None,
+    registry: ModelRegistry,
     judged_on: TrainingSet,
-    known: frozenset[str],
 ) -> Verdict:
-    erased = sorted(set(candidate.training_people) - known)
-    if erased:
-        return Verdict((f"erased_people: {len(erased)} of those it was trained on are no longer registered",), ())
+    incumbent = registry.in_force(candidate.name)
+    unfit = lineage_refusals(candidate, known_people(registry), judged_on.events_from)
+    if unfit:
+        return Verdict(tuple(unfit), ())
     rival, warnings = _incumbent_scorer(lake, incumbent)
     trained_on = frozenset(candidate.training_people) | frozenset(incumbent.training_people if incumbent else ())
     aim = float(candidate.metrics["params"]["alarm_rate"])
-    verdict = decide(scorer, rival, judged_on, trained_on=trained_on, alarm_rate=aim)
+    known = read_known(registry.sql, lake, judged_on)
+    verdict = decide(scorer, rival, judged_on, trained_on=trained_on, alarm_rate=aim, known=known)
     return replace(verdict, warnings=(*verdict.warnings, *warnings))
+
+
+def lineage_refusals(candidate: ModelVersion, known: frozenset[str], events_from: Collection[str]) -> list[str]:
+    """Return why a version must not have learnt from what it did: people erased since, or what models said."""
+    found = []
+    erased = sorted(set(candidate.training_people) - known)
+    if erased:
+        found.append(f"erased_people: {len(erased)} of those it was trained on are no longer registered")
+    foreign = sorted(set(events_from) - MEASURED)
+    if foreign:
+        found.append(f"{Refusal.OWN_OUTPUTS}: the training set's events are from {', '.join(foreign)}")
+    return found
 
 
 def known_people(registry: ModelRegistry) -> frozenset[str]:

@@ -1,4 +1,7 @@
-"""The model registry: one signed row per version, in `ml.model_versions`.
+"""The model registry: one signed row per version, in `ml.model_versions`, and what became of each, by whom and why.
+
+A version goes candidate > shadow > in_force > retired; it may end as refused or rolled_back. The database holds the
+rules: which state may follow which, one version in force and one in shadow per name, a history nobody rewrites.
 
 A row's signature (HMAC-SHA256 over every column) is checked whenever it is read, so that whoever can write to the
 database but does not hold the signing key can put no model in force.
@@ -11,7 +14,7 @@ import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -21,7 +24,12 @@ from wearables_platform.models.refusal import Refusal, refused
 from wearables_platform.models.training_set import Wear
 from wearables_platform.wire.v1.telemetry_pb2 import ModelRelease
 
-State = Literal["candidate", "published", "refused", "retired"]
+State = Literal["candidate", "shadow", "in_force", "retired", "refused", "rolled_back"]
+
+ONE_WINDOW: Final = timedelta(seconds=1)
+EVER_IN_FORCE: Final = ("in_force", "retired", "rolled_back")
+# Rows signed before there were shadow runs call it that; their signatures stay good.
+_SIGNED_STATE: Final = {"in_force": "published"}
 _queries: Final[Any] = load_queries(Path(__file__).parents[1] / "sql" / "models" / "models.sql")
 
 _COLUMNS: Final = (  # in the order of list_versions
@@ -79,99 +87,239 @@ class ModelVersion:
         """Return the release a candidate would have, for judging it."""
         return replace(self, effective_from=self.trained_at).release
 
+    def shadow_release(self) -> ModelRelease:
+        """Return the record that lets the stream run this version in shadow."""
+        release = self.draft_release()
+        release.shadow = True
+        return release
+
+
+@dataclass(frozen=True)
+class Return:
+    """A rollback: from an event time on an earlier version is in force again; None: no version is."""
+
+    name: str
+    effective_from: datetime
+    version: str | None
+    rolled_back: str
+    returned_at: datetime
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of a version's state."""
+
+    version: str
+    from_state: State | None
+    to_state: State
+    changed_at: datetime
+    changed_by: str
+    because: str
+
 
 class ModelRegistry:
-    """The versions of every model, in one database."""
+    """The versions of every model, in one database; `actor` is who the history says changed what."""
 
-    def __init__(self, sql: SqlClient, signing_key: str) -> None:
+    def __init__(self, sql: SqlClient, signing_key: str, actor: str = "models") -> None:
         if not signing_key:
             msg = "the key that signs registry rows is empty"
             raise ValueError(msg)
-        self._sql = sql
+        self.sql = sql
         self._key = signing_key.encode()
+        self._actor = actor
 
-    def add(self, version: ModelVersion) -> bool:
+    def add(self, version: ModelVersion, because: str = "trained") -> bool:
         """Add a version; returns False, and changes nothing, where it is there already."""
         row = {**asdict(version), "training_people": list(version.training_people), "metrics": Json(version.metrics)}
-        with self._sql.transaction() as connection:
-            return bool(_queries.add_version(connection, **row, signature=self._sign(version)))
+        with self.sql.transaction() as connection:
+            added = bool(_queries.add_version(connection, **row, signature=self._sign(_canonical(version))))
+            if added:
+                self._record(connection, version, None, because)
+        return added
 
     def versions(self, name: str) -> list[ModelVersion]:
         """Return every version of a model, oldest first; `ModelRefused` where a row's signature is wrong."""
-        with self._sql.transaction() as connection:
+        with self.sql.transaction() as connection:
             return self._held(connection, name)
 
     def find(self, name: str, version: str) -> ModelVersion | None:
         """Return one version, None where there is none."""
         return next((one for one in self.versions(name) if one.version == version), None)
 
-    def published(self, name: str) -> ModelVersion | None:
-        """Return the version in force for new windows, None before the first."""
-        return next((one for one in self.versions(name) if one.state == "published"), None)
+    def in_force(self, name: str) -> ModelVersion | None:
+        """Return the version in force for new windows, None where there is none."""
+        return next((one for one in self.versions(name) if one.state == "in_force"), None)
+
+    def shadow(self, name: str) -> ModelVersion | None:
+        """Return the version that runs beside the one in force, None where there is none."""
+        return next((one for one in self.versions(name) if one.state == "shadow"), None)
 
     def candidates(self, name: str) -> list[ModelVersion]:
         """Return the versions not yet decided on, oldest first."""
         return [one for one in self.versions(name) if one.state == "candidate"]
 
-    def releases(self, name: str) -> list[ModelRelease]:
-        """Return every version that was ever in force, by the event time it is in force from: what batch scores by."""
-        released = [one.release for one in self.versions(name) if one.state in ("published", "retired")]
-        return sorted(released, key=lambda release: release.effective_from_us)
+    def changes(self, name: str) -> list[Change]:
+        """Return every change of state of every version of a model, in order."""
+        with self.sql.transaction() as connection:
+            return [Change(*row) for row in _queries.list_changes(connection, name=name)]
 
-    def publish(self, version: ModelVersion, effective_from: datetime, metrics: Mapping[str, Any]) -> ModelVersion:
-        """Put a version in force and retire the one before it, in one transaction."""
-        now = replace(version, state="published", effective_from=effective_from, metrics=metrics, refusal=None)
-        with self._sql.transaction() as connection:
+    def names(self) -> list[str]:
+        """Return the names of all models there are versions of."""
+        with self.sql.transaction() as connection:
+            return [name for (name,) in _queries.list_names(connection)]
+
+    def releases(self, name: str) -> list[ModelRelease]:
+        """Return what was ever in force, by the event time it is in force from: what batch scores by.
+
+        A version that a rollback put in force again is there twice; one without a version says that none is in force.
+        """
+        with self.sql.transaction() as connection:
+            versions = {one.version: one for one in self._held(connection, name)}
+            returns = self._returns(connection, name)
+        found = [one.release for one in versions.values() if one.state in EVER_IN_FORCE]
+        found += [return_release(one, versions.get(one.version or "")) for one in returns]
+        return sorted(found, key=lambda release: release.effective_from_us)
+
+    def enter_shadow(self, version: ModelVersion, metrics: Mapping[str, Any], because: str) -> ModelVersion:
+        """Let a version run beside the one in force; another that does so is refused as superseded."""
+        now = replace(version, state="shadow", metrics=metrics)
+        with self.sql.transaction() as connection:
             for other in self._held(connection, version.name):
-                if other.state == "published" and other.version != version.version:
-                    self._set(connection, replace(other, state="retired"))
-            self._set(connection, now)
+                if other.state == "shadow":
+                    why = f"superseded: {version.version} runs in shadow in its place"
+                    self._move(connection, other, replace(other, state="refused", refusal=why), why)
+            self._move(connection, version, now, because)
+        return now
+
+    def put_in_force(
+        self, version: ModelVersion, effective_from: datetime, metrics: Mapping[str, Any], because: str
+    ) -> ModelVersion:
+        """Put a version in force and retire the one before it, in one transaction.
+
+        It takes effect after whatever did so last: what was scored by then stands.
+        """
+        with self.sql.transaction() as connection:
+            held = self._held(connection, version.name)
+            instant = max([effective_from, *(one + ONE_WINDOW for one in self._instants(connection, held))])
+            for other in held:
+                if other.state == "in_force":
+                    self._move(connection, other, replace(other, state="retired"), f"replaced by {version.version}")
+            now = replace(version, state="in_force", effective_from=instant, metrics=metrics, refusal=None)
+            self._move(connection, version, now, because)
         return now
 
     def refuse(self, version: ModelVersion, refusal: str, metrics: Mapping[str, Any]) -> ModelVersion:
         """Record that a version must not be used, and why."""
         now = replace(version, state="refused", refusal=refusal, metrics=metrics)
-        with self._sql.transaction() as connection:
-            self._set(connection, now)
+        with self.sql.transaction() as connection:
+            self._move(connection, version, now, refusal)
         return now
+
+    def roll_back(self, name: str, effective_from: datetime, because: str) -> tuple[ModelVersion, ModelRelease]:
+        """Take the version in force back; the one it replaced is in force again from an event time on.
+
+        Returns the version taken back, and what is in force now. `ModelRefused` where none is in force.
+        """
+        with self.sql.transaction() as connection:
+            held = self._held(connection, name)
+            current = next((one for one in held if one.state == "in_force"), None)
+            if current is None:
+                raise refused(Refusal.NOTHING_IN_FORCE, f"no version of {name} is in force: nothing can be rolled back")
+            back = self._before(held, current)
+            instant = max([effective_from, *(one + ONE_WINDOW for one in self._instants(connection, held))])
+            taken = replace(current, state="rolled_back", refusal=because)
+            self._move(connection, current, taken, because)
+            if back is not None:
+                self._move(connection, back, replace(back, state="in_force"), f"{current.version} was rolled back")
+            returned_at = datetime.now(UTC)
+            made = Return(name, instant, back.version if back else None, current.version, returned_at)
+            _queries.add_return(connection, **asdict(made), signature=self._sign(_canonical(made)))
+        return taken, return_release(made, back)
 
     def wears(self) -> list[Wear]:
         """Return who wore which device when, as the registry of people knows it now."""
-        with self._sql.transaction() as connection:
+        with self.sql.transaction() as connection:
             return [Wear(*row) for row in _queries.list_wears(connection)]
+
+    def _before(self, held: Sequence[ModelVersion], current: ModelVersion) -> ModelVersion | None:
+        """Return the version that was in force last before the current one came for the first time."""
+        retired = [one for one in held if one.state == "retired" and one.effective_from and current.effective_from]
+        earlier = [one for one in retired if one.effective_from < current.effective_from]  # type: ignore[operator]
+        return max(earlier, key=lambda one: one.effective_from, default=None)  # type: ignore[arg-type,return-value]
+
+    def _instants(self, connection: Connection, held: Sequence[ModelVersion]) -> list[datetime]:
+        """Return every event time at which what is in force changed."""
+        firsts = [one.effective_from for one in held if one.effective_from is not None]
+        return firsts + [
+            one.effective_from for name in {v.name for v in held} for one in self._returns(connection, name)
+        ]
 
     def _held(self, connection: Connection, name: str) -> list[ModelVersion]:
         rows = _queries.list_versions(connection, name=name)
         return [self._checked(dict(zip(_COLUMNS, row, strict=True))) for row in rows]
 
-    def _set(self, connection: Connection, version: ModelVersion) -> None:
+    def _returns(self, connection: Connection, name: str) -> list[Return]:
+        found = []
+        for *values, signature in _queries.list_returns(connection, name=name):
+            one = Return(*values)
+            self._verify(_canonical(one), signature, f"the return from {one.name} {one.rolled_back}")
+            found.append(one)
+        return found
+
+    def _move(self, connection: Connection, before: ModelVersion, now: ModelVersion, because: str) -> None:
         _queries.set_state(
             connection,
-            name=version.name,
-            version=version.version,
-            state=version.state,
-            effective_from=version.effective_from,
-            metrics=Json(version.metrics),
-            refusal=version.refusal,
-            signature=self._sign(version),
+            name=now.name,
+            version=now.version,
+            state=now.state,
+            effective_from=now.effective_from,
+            metrics=Json(now.metrics),
+            refusal=now.refusal,
+            signature=self._sign(_canonical(now)),
+        )
+        self._record(connection, now, before.state, because)
+
+    def _record(self, connection: Connection, now: ModelVersion, from_state: State | None, because: str) -> None:
+        _queries.add_change(
+            connection,
+            name=now.name,
+            version=now.version,
+            from_state=from_state,
+            to_state=now.state,
+            changed_by=self._actor,
+            because=because,
         )
 
     def _checked(self, row: Mapping[str, Any]) -> ModelVersion:
         fields = {name: value for name, value in row.items() if name != "signature"}
         version = ModelVersion(**{**fields, "training_people": tuple(fields["training_people"])})
-        if not hmac.compare_digest(self._sign(version), row["signature"]):
-            raise refused(Refusal.BAD_SIGNATURE, f"the registry row of {version.name} {version.version}")
+        self._verify(_canonical(version), row["signature"], f"the registry row of {version.name} {version.version}")
         return version
 
-    def _sign(self, version: ModelVersion) -> str:
-        return hmac.new(self._key, _canonical(version), hashlib.sha256).hexdigest()
+    def _verify(self, content: bytes, signature: str, what: str) -> None:
+        if not hmac.compare_digest(self._sign(content), signature):
+            raise refused(Refusal.BAD_SIGNATURE, what)
+
+    def _sign(self, content: bytes) -> str:
+        return hmac.new(self._key, content, hashlib.sha256).hexdigest()
 
 
-def _canonical(version: ModelVersion) -> bytes:
+def return_release(made: Return, version: ModelVersion | None) -> ModelRelease:
+    """Return the record that tells the stream of a rollback."""
+    instant_us = to_us(made.effective_from)
+    if version is None:
+        return ModelRelease(name=made.name, effective_from_us=instant_us)
+    again = ModelRelease()
+    again.CopyFrom(version.release)
+    again.effective_from_us = instant_us
+    return again
+
+
+def _canonical(row: ModelVersion | Return) -> bytes:
     """Return the same bytes for the same row, wherever it comes from."""
-    fields = asdict(version)
-    for name in ("trained_at", "effective_from"):
-        fields[name] = None if fields[name] is None else to_us(fields[name])
+    fields = {name: to_us(value) if isinstance(value, datetime) else value for name, value in asdict(row).items()}
+    if isinstance(row, ModelVersion):
+        fields["state"] = _SIGNED_STATE.get(row.state, row.state)
     # Through JSON once more: what the database gives back (lists for tuples) is what must be signed.
     return json.dumps(json.loads(json.dumps(fields)), sort_keys=True, allow_nan=False).encode()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from wearables_platform.clients.kafka import PartitionReader, Producer
@@ -37,11 +38,11 @@ class ReleaseLog:
         self._url = url
         self._topic = topic
 
-    def latest(self, name: str) -> ModelRelease | None:
+    def latest(self, name: str, *, shadow: bool = False) -> ModelRelease | None:
         """Return the last release of a model, None where there is none; reads the topic from its beginning."""
         found = None
         for release in self.all():
-            if release.name == name:
+            if (release.name, release.shadow) == (name, shadow):
                 found = release
         return found
 
@@ -56,15 +57,35 @@ class ReleaseLog:
     def publish(self, release: ModelRelease) -> None:
         """Append a release and wait until Kafka has it; raises what kept it from there."""
         producer = Producer(self._url, "model-releases", message_timeout_s=DELIVERY_TIMEOUT_S)
-        producer.send(self._topic, release.name.encode(), release.SerializeToString(deterministic=True))
+        producer.send(self._topic, record_key(release), release.SerializeToString(deterministic=True))
         producer.flush(DELIVERY_TIMEOUT_S + 1.0)
 
-    def ensure(self, release: ModelRelease) -> bool:
-        """Publish a release unless it is the last one of its name; returns whether it was published now."""
-        if self.latest(release.name) == release:
-            return False
-        self.publish(release)
-        return True
+    def align(self, name: str, releases: Sequence[ModelRelease], shadow: ModelRelease | None) -> bool:
+        """Publish what the log lacks of a model's releases, and what runs in shadow; returns whether anything was.
+
+        Every instant the log does not hold is sent, in order, so that a stream reading it anew scores as batch does.
+        """
+        told = [one for one in self.all() if one.name == name]
+        held = {(one.version, one.effective_from_us) for one in told if not one.shadow}
+        missing = [one for one in releases if (one.version, one.effective_from_us) not in held]
+        shadows = [one for one in told if one.shadow]
+        wanted = shadow or ModelRelease(name=name, shadow=True)
+        if (shadow or shadows) and shadows[-1:] != [wanted]:
+            missing.append(wanted)
+        for release in missing:
+            self.publish(release)
+        return bool(missing)
+
+
+def record_key(release: ModelRelease) -> bytes:
+    """Return the key of a release's record: what compaction keeps one of.
+
+    >>> record_key(ModelRelease(name="m", version="1", effective_from_us=9))
+    b'm/9'
+    >>> record_key(ModelRelease(name="m", version="1", shadow=True))
+    b'm/shadow'
+    """
+    return f"{release.name}/{'shadow' if release.shadow else release.effective_from_us}".encode()
 
 
 def _read_to_end(reader: PartitionReader) -> list[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -22,6 +23,10 @@ MIN_HELD_OUT: Final = 2
 
 MAX_WINDOWS_PER_PERSON: Final = 5_000
 """More windows of one person teach little more, and would make that person what is usual."""
+
+SPIKE_RULE: Final = "spike rule"
+MEASURED: Final = frozenset({SPIKE_RULE, "labels"})
+"""Where known events may come from: a rule over the samples, or people. Never a model's own alarms."""
 
 Text = NDArray[np.str_]
 
@@ -50,6 +55,8 @@ class TrainingSet:
     held_out : (N,) bool
         The person belongs to those no version trains on.
     feature_version : str
+    events_from : names of `MEASURED`
+        Where the known events come from; part of the digest, kept in the file, asked for by the gate.
     """
 
     matrix: Matrix
@@ -59,6 +66,7 @@ class TrainingSet:
     is_event: NDArray[np.bool_]
     held_out: NDArray[np.bool_]
     feature_version: str
+    events_from: tuple[str, ...] = (SPIKE_RULE,)
 
     def __len__(self) -> int:
         """Return the number of windows."""
@@ -74,6 +82,7 @@ class TrainingSet:
             is_event=self.is_event[chosen],
             held_out=self.held_out[chosen],
             feature_version=self.feature_version,
+            events_from=self.events_from,
         )
 
     @property
@@ -99,6 +108,8 @@ class TrainingSet:
         for array in (self.matrix, self.start_us, self.is_event, self.held_out):
             digest.update(np.ascontiguousarray(array).tobytes())
         digest.update("\n".join([*self.person, *self.device_id]).encode())
+        if self.events_from != (SPIKE_RULE,):  # so that sets from before there was another source keep their names
+            digest.update("\n".join(self.events_from).encode())
         return digest.hexdigest()
 
     def to_table(self) -> pa.Table:
@@ -106,7 +117,8 @@ class TrainingSet:
         features = {name: self.matrix[:, number] for number, name in enumerate(MODEL_FEATURES)}
         keys = {"participant_id": self.person, "device_id": self.device_id, "start_us": self.start_us}
         table = pa.table({**keys, "is_event": self.is_event, "held_out": self.held_out, **features})
-        return table.replace_schema_metadata({"feature_version": self.feature_version})
+        lineage = json.dumps(list(self.events_from))
+        return table.replace_schema_metadata({"feature_version": self.feature_version, "events_from": lineage})
 
     @classmethod
     def from_table(cls, table: pa.Table) -> TrainingSet:
@@ -119,6 +131,7 @@ class TrainingSet:
             is_event=_column(table, "is_event", np.bool_),
             held_out=_column(table, "held_out", np.bool_),
             feature_version=table.schema.metadata[b"feature_version"].decode(),
+            events_from=tuple(json.loads(table.schema.metadata.get(b"events_from", b'["spike rule"]'))),
         )
 
 
@@ -134,7 +147,7 @@ def assemble(
     Windows nobody known wore are left out: an erased person is in no registry, so also in no training set.
     """
     device_id = np.array(device_ids, dtype=np.str_)[rows.device] if len(rows) else np.array([], dtype=np.str_)
-    person = _wearers(device_id, rows.start_us, wears)
+    person = wearers(device_id, rows.start_us, wears)
     chosen = trainable(rows) & (person != "")
     order = np.lexsort((rows.start_us, device_id, person))
     order = _thinned(order[chosen[order]], person)
@@ -144,7 +157,7 @@ def assemble(
         device_id=device_id[order],
         start_us=rows.start_us[order],
         is_event=_holds_event(device_id[order], rows.start_us[order], events),
-        held_out=_held_out(person[order]),
+        held_out=held_out_mask(person[order]),
         feature_version=feature_version,
     )
 
@@ -169,7 +182,8 @@ def _column(table: pa.Table, name: str, dtype: type) -> NDArray[Any]:
     return cast(NDArray[Any], table[name].to_numpy(zero_copy_only=False)).astype(dtype)
 
 
-def _wearers(device_id: Text, start_us: NDArray[np.int64], wears: Sequence[Wear]) -> Text:
+def wearers(device_id: Text, start_us: NDArray[np.int64], wears: Sequence[Wear]) -> Text:
+    """Return who wore each window's device at its start; empty where nobody known did."""
     longest = max((len(wear.participant_id) for wear in wears), default=1)
     person = np.full(len(device_id), "", dtype=f"U{longest}")
     for wear in wears:
@@ -199,5 +213,6 @@ def _holds_event(
     return holds
 
 
-def _held_out(person: Text) -> NDArray[np.bool_]:
+def held_out_mask(person: Text) -> NDArray[np.bool_]:
+    """Mark the windows of people no version trains on."""
     return np.isin(person, np.array(sorted(held_out_people(person.tolist())), dtype=person.dtype))

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from wearables_platform.signals.limits import DeviceLimits
 from wearables_platform.signals.minutes import (
     LATE,
     MINUTE_US,
@@ -185,13 +186,14 @@ def from_bytes(raw: NDArray[np.uint8], like: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(raw).reshape(-1).view(like.dtype).reshape(len(raw), *like.shape[1:]).copy()
 
 
-def final_findings(rows: WindowRows, readings: Readings, devices: int) -> Findings:
+def final_findings(rows: WindowRows, readings: Readings, devices: int, limits: DeviceLimits | None = None) -> Findings:
     """Return what all rows and readings of some devices come to; each event once, as it ended.
 
     The same kernels as `DeviceRules.step`, but for the waiting: movement and heart rate are both complete.
     """
     parts = DeviceRules()
     parts.grow(devices)
+    parts.minutes.limits = limits
     over = parts.motion.add(rows.device, rows.start_us // MINUTE_US, motion_columns(rows))
     heart = heart_minutes(readings)
     minutes = joined(by_key(np.concatenate((over, parts.motion.left()))), heart)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from wearables_platform.signals.cleaning import CleanParams, CleanSamples, clean
 from wearables_platform.signals.compiled import compiled, plain
 from wearables_platform.signals.features import row_gravity_g
-from wearables_platform.signals.overlaps import Seconds, always, into_seconds
+from wearables_platform.signals.limits import DeviceLimits
+from wearables_platform.signals.overlaps import WINDOW_US, Seconds, always, into_seconds
 from wearables_platform.signals.samples import Index, SampleTable
 from wearables_platform.signals.walk import MIN_POSTURE_SAMPLES, nothing_before, postures_before
 
@@ -202,7 +203,9 @@ def find_onsets(
     return onsets
 
 
-def describe_events(cleaned: CleanSamples, onsets: NDArray[np.void], params: SpikeParams) -> EventRows:
+def describe_events(
+    cleaned: CleanSamples, onsets: NDArray[np.void], params: SpikeParams, limits: DeviceLimits | None = None
+) -> EventRows:
     """Return the events that start at the onsets; too small or too short ones are none.
 
     Notes
@@ -211,13 +214,16 @@ def describe_events(cleaned: CleanSamples, onsets: NDArray[np.void], params: Spi
     the nearer of the postures before and after. Of two triggers further apart than `rest_ms` each has its own event,
     and the calmest sample between them parts the two.
 
+    With `limits` an event must also reach what they say of its device in the window it starts in; they can only ask for
+    more than `params` does, never for less.
+
     An event depends on the samples of its series from `LEAD_US` before its onset to `max_duration_ms` less that after
     it, besides the halo of the cleaning, and on its onset's posture.
     """
     table = cleaned.table
     found = np.zeros(len(onsets), dtype=np.bool_)
     start_us = np.zeros(len(onsets), dtype=np.int64)
-    numbers = np.zeros((len(onsets), 5))
+    numbers, deviation_g = np.zeros((len(onsets), 5)), np.zeros(len(onsets))
     glitch = params.clean.glitch
     _describe(
         plain(*(onsets[name] for name in ("device", "boot", "segment", "time_us", "posture_g"))),
@@ -225,8 +231,12 @@ def describe_events(cleaned: CleanSamples, onsets: NDArray[np.void], params: Spi
         plain(cleaned.accel_g, cleaned.vm_g, cleaned.segments.first, cleaned.segments.last),
         (params.trigger_g, params.spike_threshold_g, params.edge, glitch.shoulder, params.min_duration_ms),
         (params.max_duration_ms * 1000, params.rest_ms * 1000),
-        (found, start_us, numbers),
+        (found, start_us, numbers, deviation_g),
     )
+    if limits is not None and found.any():
+        window_us = start_us[found] // WINDOW_US * WINDOW_US
+        least_g = limits.spike_threshold_g(onsets["device"][found], window_us)
+        found[found] = deviation_g[found] >= least_g
     rows = _event_rows(onsets["device"][found], start_us[found], numbers[found])
     return rows.take(np.lexsort((rows.start_us, rows.device)))
 
@@ -368,7 +378,7 @@ def _describe(onsets: Any, table: Any, clean: Any, levels: Any, spans_us: Any, o
     at_device, at_boot, at_segment, time_us, rate_hz, block_peak_g = table
     accel_g, vm_g, run_first, _ = clean
     trigger_g, threshold_g, edge, shoulder, min_duration_ms = levels
-    found, start_us, numbers = out
+    found, start_us, numbers, deviation_g = out
     ordered, before, after = np.empty(MOST_AFTER), np.empty(3), np.empty(3)
     for number in range(len(device)):
         wanted = (device[number], boot[number], segment[number], onset_us[number])
@@ -388,6 +398,7 @@ def _describe(onsets: Any, table: Any, clean: Any, levels: Any, spans_us: Any, o
         first, last = _extent(size_g, top, shoulder)
         if size_g[top] < threshold_g or (last - first + 1.5) * period_ms < min_duration_ms:
             continue
+        deviation_g[number] = size_g[top]
         first, last = _extent(size_g, top, edge)
         first, last, top = first + low, last + low, top + low
         away_g = _distance_g(accel_g, top, before)

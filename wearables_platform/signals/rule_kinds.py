@@ -26,6 +26,8 @@ class RuleKind:
         Who says so; empty where it is this platform's own.
     least
         Consecutive ticks (minutes, or quarters of an hour) until a run is an event.
+    adjusted
+        Whether its limits may differ from device to device (`signals.limits`).
     """
 
     name: str
@@ -35,6 +37,7 @@ class RuleKind:
     rule: str
     reference: str
     least: int = 1
+    adjusted: bool = False
 
 
 STUCK_SENSOR: Final = RuleKind(
@@ -52,7 +55,7 @@ IMPLAUSIBLE_HEART_RATE: Final = RuleKind(
 )  # fmt: skip
 HIGH_HEART_RATE_AT_REST: Final = RuleKind(
     "high_heart_rate_at_rest", "/min", "movement and heart rate", "highest mean of a minute",
-    "mean heart rate of a minute over 100 /min, that minute and the 9 before it below 20 mg ENMO", "",
+    "mean heart rate of a minute over 100 /min, that minute and the 9 before it below 20 mg ENMO", "", adjusted=True,
 )  # fmt: skip
 HEART_RATE_LOCKED_TO_CADENCE: Final = RuleKind(
     "heart_rate_locked_to_cadence", "/min", "movement and heart rate", "mean heart rate of the minute that fits best",

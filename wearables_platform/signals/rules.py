@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from wearables_platform.signals.limits import DeviceLimits
 from wearables_platform.signals.minutes import MINUTE_US
 from wearables_platform.signals.rule_kinds import (
     HEART_RATE_LOCKED_TO_CADENCE,
@@ -47,6 +48,9 @@ MEMORY: Final = np.dtype(
 """What a device's past minutes of this hour come to."""
 
 
+Rest = tuple[float | NDArray[np.float64], float | NDArray[np.float64]]
+
+
 @dataclass(frozen=True)
 class RuleParams:
     """Thresholds of the rules; the defaults are what the kinds are documented with."""
@@ -73,6 +77,7 @@ class MinuteRules:
     """The rules' memory, indexed by device."""
 
     params: RuleParams = field(default_factory=RuleParams)
+    limits: DeviceLimits | None = None  # of rest, by device and minute; not saved with the memory
     memory: NDArray[Any] = field(default_factory=lambda: np.zeros(0, MEMORY))
     runs: Runs = field(default_factory=Runs)
 
@@ -101,12 +106,18 @@ class MinuteRules:
             _stuck(minutes, self.params),
             _drifting(minutes, self.params),
             _implausible(minutes),
-            _high_at_rest(minutes, memory, self.params),
+            _high_at_rest(minutes, memory, self.params, self._rest(minutes)),
             _locked(minutes, self.params),
             *_unusual(minutes, memory, self.params),
         ]
         self.memory[device] = memory
         return follow(self.runs, device, tick, signs, MINUTES)
+
+    def _rest(self, minutes: Table) -> Rest:
+        """Return what rest is, and a high heart rate at rest, in each minute."""
+        if self.limits is None:
+            return self.params.rest_enmo_mg, self.params.rest_high_bpm
+        return self.limits.rest(minutes["device"], minutes["span"].astype(np.int64) * MINUTE_US)
 
 
 def ranks(device: NDArray[Any]) -> Iterator[NDArray[np.intp]]:
@@ -140,13 +151,14 @@ def _implausible(minutes: Table) -> Sign:
     return _sign(IMPLAUSIBLE_HEART_RATE, minutes["bad"] > 0, worst, np.abs(worst - np.float32(125.0)))
 
 
-def _high_at_rest(minutes: Table, memory: NDArray[Any], params: RuleParams) -> Sign:
+def _high_at_rest(minutes: Table, memory: NDArray[Any], params: RuleParams, rest: Rest) -> Sign:
+    rest_enmo_mg, rest_high_bpm = rest
     minute = minutes["span"] % MINUTES.per_hour
-    still = (minutes["seconds"] >= params.min_seconds) & (minutes["enmo_mg"] < params.rest_enmo_mg)
+    still = (minutes["seconds"] >= params.min_seconds) & (minutes["enmo_mg"] < rest_enmo_mg)
     goes_on = memory["rest_minute"] == minute - 1
     memory["rest"] = np.where(still, np.where(goes_on, memory["rest"], 0) + 1, 0)
     memory["rest_minute"] = np.where(still, minute, memory["rest_minute"])
-    there = (memory["rest"] >= params.rest_minutes) & (minutes["bpm"] > params.rest_high_bpm)
+    there = (memory["rest"] >= params.rest_minutes) & (minutes["bpm"] > rest_high_bpm)
     return _sign(HIGH_HEART_RATE_AT_REST, there, minutes["bpm"])
 
 

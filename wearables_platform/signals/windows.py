@@ -13,6 +13,7 @@ from wearables_platform.signals.cleaning import CleanParams, CleanSamples, clean
 from wearables_platform.signals.events import EventRows, SpikeParams, describe_events, find_onsets
 from wearables_platform.signals.features import FEATURE_COLUMNS, GRAVITY, Column, SampleSeries, epoch_features
 from wearables_platform.signals.flags import QualityFlag
+from wearables_platform.signals.limits import DeviceLimits
 from wearables_platform.signals.motion import jerk_g_s
 from wearables_platform.signals.overlaps import WINDOW_US as WINDOW_US  # windows' readers find it here
 from wearables_platform.signals.overlaps import Seconds, always, into_seconds
@@ -114,9 +115,15 @@ def compute_windows(samples: SampleTable, params: WindowParams | None = None) ->
 
 
 def compute_all(
-    samples: SampleTable, params: WindowParams | None = None, spikes: SpikeParams | None = None
+    samples: SampleTable,
+    params: WindowParams | None = None,
+    spikes: SpikeParams | None = None,
+    limits: DeviceLimits | None = None,
 ) -> tuple[WindowRows, EventRows]:
-    """As `compute_windows` and `spike_events` in one pass; both use the cleaning of `params`."""
+    """As `compute_windows` and `spike_events` in one pass; both use the cleaning of `params`.
+
+    `limits` counts devices as `samples` does.
+    """
     params = params or WindowParams()
     spikes = spikes or SpikeParams(clean=params.clean)
     samples.require_sorted()
@@ -124,8 +131,25 @@ def compute_all(
     carry = Carry.blank(len(devices), params.steps)
     taken = take_seconds(carry, table, always(len(devices)), params, spikes)
     rows = _with_steps(carry, taken, params.steps)
-    events = describe_events(taken.cleaned, taken.onsets, spikes)
+    own = None if limits is None else _Numbered(limits, devices)
+    events = describe_events(taken.cleaned, taken.onsets, spikes, own)
     return replace(rows, device=devices[rows.device]), replace(events, device=devices[events.device])
+
+
+@dataclass(frozen=True)
+class _Numbered:
+    """Limits for devices that are counted anew."""
+
+    limits: DeviceLimits
+    devices: NDArray[np.int32]
+
+    def spike_threshold_g(self, device: NDArray[np.int32], start_us: NDArray[np.int64]) -> NDArray[np.float64]:
+        return self.limits.spike_threshold_g(self.devices[device], start_us)
+
+    def rest(
+        self, device: NDArray[np.int32], start_us: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return self.limits.rest(self.devices[device], start_us)
 
 
 @dataclass(frozen=True)

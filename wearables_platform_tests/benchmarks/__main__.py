@@ -51,6 +51,7 @@ MODULES = {
     "P18": "p18_parquet",
     "P19": "p19_recovery",
     "P20": "p20_kill",
+    "P24": "p24_swap",
 }
 WITHOUT_BROKER = (
     "p1_decode",

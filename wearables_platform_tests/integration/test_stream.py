@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +16,7 @@ from stream.partition import Harvest, ScoredRows
 from stream.sinks import history_writer, latest_writer, write_history
 from stream.windows import Derived
 from wearables_platform.clients.kafka import Producer
+from wearables_platform.clients.lake import open_lake
 from wearables_platform.clients.redis_reads import LatestReader
 from wearables_platform.clients.sql import SqlClient
 from wearables_platform.domain.channels import (
@@ -28,6 +30,9 @@ from wearables_platform.domain.channels import (
 from wearables_platform.domain.identity import MessageIdentity, boot_text
 from wearables_platform.domain.time_policy import to_us
 from wearables_platform.edge.messages import SensorReading, Vitals, encode_vitals
+from wearables_platform.models.releases import ReleaseLog, release_of
+from wearables_platform.models.thresholds import DEVICE_THRESHOLDS, write_table
+from wearables_platform.models.train import ForestParams, train
 from wearables_platform.sensor_catalogue import sensor_types
 from wearables_platform.signals.events import EventRows, spike_events
 from wearables_platform.signals.samples import SampleTable
@@ -36,6 +41,7 @@ from wearables_platform.wire.codec import decode, encode_samples_float32
 from wearables_platform.wire.samples import samples_from_messages
 from wearables_platform.wire.v1 import telemetry_pb2 as pb
 from wearables_platform_tests import messages
+from wearables_platform_tests.model_windows import draw_training_set
 from wearables_platform_tests.servers import StartServer
 from wearables_platform_tests.stream_logs import START_US, Record
 from wearables_platform_tests.stream_rig import StreamRig, whole_log
@@ -125,7 +131,7 @@ def test_what_devices_say_is_shown_stored_and_announced(rig: StreamRig) -> None:
 def test_a_model_that_must_not_be_used_leaves_the_stream_running(rig: StreamRig) -> None:
     producer = Producer(rig.kafka_url, "test")
     missing = pb.ModelRelease(
-        name="activity", version="1", sha256="0" * 64, lake_path="models/none", feature_version="1"
+        name="activity_anomaly", version="1", sha256="0" * 64, lake_path="models/none", feature_version="1"
     )
     producer.send(MODELS_TOPIC, b"activity", missing.SerializeToString())
     producer.send(MODELS_TOPIC, b"activity", b"\xff\xff not a release")
@@ -137,6 +143,39 @@ def test_a_model_that_must_not_be_used_leaves_the_stream_running(rig: StreamRig)
     assert rig.stop() == 0
     assert rig.log().count("model refused") == 2
     assert rig.rows("SELECT DISTINCT anomaly_score, model_version FROM telemetry.window_features") == [(None, None)]
+
+
+def test_rows_name_the_versions_in_force_at_their_start_and_a_shadow_is_counted(rig: StreamRig) -> None:
+    lake, log = open_lake(rig.extra["LAKE_URL"]), ReleaseLog(rig.kafka_url)
+    versions = []
+    for seed, from_us, shadow in ((1, START_US, False), (2, START_US + 6_000_000, False), (3, 0, True)):
+        candidate = train(draw_training_set(seed), ForestParams(n_trees=10))
+        lake.put(candidate.lake_path, candidate.artifact)
+        release = release_of(candidate, from_us)
+        release.shadow = shadow
+        log.publish(release)
+        versions.append(release.version)
+    data = write_table(DEVICE_THRESHOLDS, "t1", {"watch-3": (3.1, 20.0, 95.0)})
+    lake.put("models/t1.json", data)
+    digest = hashlib.sha256(data).hexdigest()
+    log.publish(
+        pb.ModelRelease(
+            name=DEVICE_THRESHOLDS, version="t1", sha256=digest, lake_path="models/t1.json", feature_version="2"
+        )
+    )
+    records = with_a_spike("watch-3")
+    rig.send(records)
+    rig.start()
+    rig.wait_until(lambda: rig.rows("SELECT count(*) AS n FROM telemetry.window_features")[0][0] == 15)
+    assert rig.stop() == 0
+    rows = rig.rows(
+        "SELECT model_version, count(*), count(anomaly_score) AS scored, min(extract(second FROM window_start))::int "
+        "FROM telemetry.window_features GROUP BY 1 ORDER BY 4"
+    )
+    assert rows == [(versions[0], 6, 6, 0), (versions[1], 9, 9, 6)]
+    assert rig.rows("SELECT model_version FROM telemetry.anomalies WHERE kind = 'spike'") == [("t1",)]
+    counted = dict(rig.rows("SELECT version || ' ' || role, windows FROM ml.live_scores"))  # final rows alone
+    assert counted == {f"{versions[0]} in_force": 6, f"{versions[1]} in_force": 6, f"{versions[2]} shadow": 12}
 
 
 def harvest(device_id: str, *, provisional: bool, level_g: float = 1.0) -> Harvest:

@@ -239,7 +239,13 @@ def test_numbers_that_are_none_are_refused(candidate: Candidate) -> None:
     scorer = load(candidate.artifact, released(candidate))
     poisoned = replace(scorer.forest, path_length=np.full_like(scorer.forest.path_length, np.nan))
     with pytest.raises(ModelRefused, match="^nan_output"):
-        replace(scorer, forest=poisoned).score(draw_windows(seed=2, people=1, per_person=5))
+        replace(scorer, forest=poisoned).score_matrix(scorer.description.probe_matrix())
+
+
+def test_a_score_that_is_none_in_the_stream_is_no_reason_to_stop(candidate: Candidate) -> None:
+    scorer = load(candidate.artifact, released(candidate))
+    poisoned = replace(scorer.forest, path_length=np.full_like(scorer.forest.path_length, -np.inf))
+    assert np.isnan(replace(scorer, forest=poisoned).score(draw_windows(seed=2, people=1, per_person=5))).all()
 
 
 def test_windows_with_little_in_them_have_no_score(candidate: Candidate) -> None:

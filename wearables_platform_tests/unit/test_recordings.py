@@ -55,6 +55,23 @@ def test_every_row_is_a_sample_or_has_a_reason(tmp_path: Path) -> None:
     assert len(recording) + sum(recording.skipped.values()) == 12
 
 
+def test_labels_stay_with_the_samples_that_are_used_and_become_spans(tmp_path: Path) -> None:
+    said = ["what", "SITTING DOWN", "SITTING DOWN", "gone", "", "Walk", "gone", *[""] * 5, "Walk"]
+    rows = [f"{row},{label}" for row, label in zip(BAD_ROWS.splitlines(), said, strict=True)]
+    path = write(tmp_path / "said.csv", "\n".join(rows) + "\n")
+    (recording,) = read_recordings(path, ReadOptions(AXES, "g", time="t", time_unit="ms", rate_hz=100.0, label="what"))
+    assert recording.labels is not None
+    assert recording.labels.tolist() == ["sitting_down", "sitting_down", "", "walk"]
+    spans = [(span.label, span.start_us, span.end_us) for span in recording.label_spans()]
+    assert spans == [("sitting_down", 1_000_000, 1_020_000), ("walk", 1_070_000, 1_080_000)]
+
+
+def test_a_label_without_a_letter_is_refused_by_name(tmp_path: Path) -> None:
+    path = write(tmp_path / "said.csv", "t,x,y,z,what\n0,0,0,1,42\n")
+    with pytest.raises(ConfigError, match="label '42' is none"):
+        read_recordings(path, ReadOptions(AXES, "g", time="t", label="what"))
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".parquet"])
 @pytest.mark.parametrize(("unit", "factor"), [("g", 1.0), ("m/s2", STANDARD_GRAVITY_M_S2)])
 @pytest.mark.parametrize(("time_unit", "per_s"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)])

@@ -12,7 +12,7 @@ from wearables_platform.assets.report import (
     report_partitions,
     terminal_errors_end_the_step,
 )
-from wearables_platform.resources import LakeResource, SqlResource
+from wearables_platform.resources import LakeResource, ModelSigningResource, SqlResource
 
 if TYPE_CHECKING:
     from wearables_platform.batch.days import RuledDay
@@ -55,16 +55,19 @@ def _spec(name: str, description: str) -> dg.AssetSpec:
     pool="sql",
 )
 def rules_of_devices(
-    context: dg.AssetExecutionContext, lake: LakeResource, sql: SqlResource
+    context: dg.AssetExecutionContext, lake: LakeResource, sql: SqlResource, model_signing: ModelSigningResource
 ) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg] # Dagster compares the bare class
     """Judge days from the lake and bring the database in line."""
     from wearables_platform.batch.days import judge_day
     from wearables_platform.batch.repair import Load
+    from wearables_platform.models.in_force import load_threshold_timeline
+    from wearables_platform.models.registry import ModelRegistry
     from wearables_platform.wire.rule_schema import ROLLING_DATASET, RULES_DATASET, WEAR_DATASET
 
     opened, load = lake.open(), Load(context.run.run_id, datetime.now(UTC))
     with terminal_errors_end_the_step() as spent, sql.open() as client:
-        days = {day: judge_day(client, opened, day, load) for day in context.partition_keys}
+        thresholds, _ = load_threshold_timeline(opened, ModelRegistry(client, model_signing.read()))
+        days = {day: judge_day(client, opened, day, load, thresholds) for day in context.partition_keys}
     datasets = (("rule_events", RULES_DATASET), ("wear", WEAR_DATASET), ("rolling_features", ROLLING_DATASET))
     for name, dataset in datasets:
         manifests = {day: found.manifests[dataset] for day, found in days.items()}

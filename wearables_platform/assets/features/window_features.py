@@ -62,15 +62,20 @@ def window_features_and_spikes(
     """Recompute days from the raw messages and bring the database in line."""
     from wearables_platform.batch.days import recompute_day
     from wearables_platform.batch.repair import Load
-    from wearables_platform.models.in_force import load_timeline
+    from wearables_platform.models.in_force import load_threshold_timeline, load_timeline
+    from wearables_platform.models.inputs import ACTIVITY_ANOMALY
     from wearables_platform.models.registry import ModelRegistry
-    from wearables_platform.models.train import ACTIVITY_ANOMALY
     from wearables_platform.wire.feature_schema import SPIKES_DATASET, WINDOWS_DATASET
 
     opened, load = lake.open(), Load(context.run.run_id, datetime.now(UTC))
     with terminal_errors_end_the_step() as spent, sql.open() as client:
-        timeline, refused = load_timeline(opened, ModelRegistry(client, model_signing.read()), ACTIVITY_ANOMALY)
-        days = {day: recompute_day(client, opened, day, load, timeline.score) for day in context.partition_keys}
+        registry = ModelRegistry(client, model_signing.read())
+        timeline, refused = load_timeline(opened, registry, ACTIVITY_ANOMALY)
+        thresholds, refused_tables = load_threshold_timeline(opened, registry)
+        refused |= refused_tables
+        days = {
+            day: recompute_day(client, opened, day, load, timeline.score, thresholds) for day in context.partition_keys
+        }
     for name, dataset in (("window_features", WINDOWS_DATASET), ("spike_events", SPIKES_DATASET)):
         manifests = {day: found.manifests[dataset] for day, found in days.items()}
         report_partitions(context, manifests, name)

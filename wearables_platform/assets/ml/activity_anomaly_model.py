@@ -18,7 +18,7 @@ class ForestConfig(dg.Config):
     """How the forest is grown; see `models.train.ForestParams`."""
 
     n_trees: int = 100
-    max_samples: int = 256
+    max_samples: int = 1_024
     seed: int = 20_250_101
     alarm_rate: float = 0.01
 
@@ -91,7 +91,7 @@ def reload_check(check_name: str, lake: LakeResource, row: object) -> dg.AssetCh
 
 
 def _metadata(trained: "Trained", lake: LakeResource) -> dict[str, Any]:
-    from wearables_platform.assets.ml import plots
+    from wearables_platform.assets.ml import pictures, plots
     from wearables_platform.models.card import model_card
 
     row = trained.row
@@ -99,6 +99,13 @@ def _metadata(trained: "Trained", lake: LakeResource) -> dict[str, Any]:
     figures = {"people": len(row.training_people), "alarm_rate": judged["alarm_rate"], "events": judged["events"]}
     if judged["average_precision"] is not None:
         figures["average_precision"] = judged["average_precision"]
+    if judged["vus_pr"] is not None:
+        figures["vus_pr"] = judged["vus_pr"]
+    drawn = {"alarm-rates": pictures.by_person(judged["alarm_rate_by_person"], "Alarm rate by unseen person", "share")}
+    if judged["curve"]:
+        drawn["precision-recall"] = pictures.precision_recall(judged["curve"], judged["prevalence"])
+        spread = judged["average_precision_by_person"]
+        drawn["people"] = pictures.by_person(spread, "Average precision by unseen person", "average precision")
     return {
         "version": dg.MetadataValue.text(row.version),
         "state": dg.MetadataValue.text(row.state),
@@ -110,5 +117,6 @@ def _metadata(trained: "Trained", lake: LakeResource) -> dict[str, Any]:
         "trained_on": dg.MetadataValue.text(row.training_days),
         **{name: dg.MetadataValue.float(float(value)) for name, value in figures.items()},
         "alarm_rates": plots.alarm_rates(judged["alarm_rate_by_person"], row.metrics["params"]["alarm_rate"]),
+        **pictures.keep(lake.open(), row.lake_path, drawn),
         "model_card": dg.MetadataValue.md(model_card(row)),
     }

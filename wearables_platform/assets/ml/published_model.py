@@ -1,4 +1,4 @@
-"""The version in force: what the stream scores with."""
+"""The gate: what may run beside the version in force, and in the end take its place."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ NOW = "now"
 
 
 class PublishConfig(dg.Config):
-    """From which event time windows are scored: `training_end`, `now`, or an instant as 2026-03-30T00:00:00Z."""
+    """From which event time a first version scores: `training_end`, `now`, or an instant as 2026-03-30T00:00:00Z."""
 
     effective_from: str = TRAINING_END
 
@@ -31,8 +31,9 @@ class PublishConfig(dg.Config):
     pool="models",
     freshness=WEEKLY,
     description=(
-        "The gate and the release: the newest candidate replaces the version in force only if it is no worse on "
-        "held-out people neither has seen; then the registry row is signed and wearables.models.v1 tells the stream."
+        "The gate: the newest candidate runs in shadow only if it is no worse than the version in force on held-out "
+        "people neither has seen, overall and in every slice; a first version is in force at once. The registry row is "
+        "signed and wearables.models.v1 tells the stream."
     ),
     check_specs=[
         dg.AssetCheckSpec(
@@ -55,13 +56,13 @@ def published_model(
     kafka: KafkaResource,
     model_signing: ModelSigningResource,
 ) -> dg.MaterializeResult:  # type: ignore[type-arg] # Dagster compares the bare class
-    """Judge the newest candidate, publish or refuse it, and bring the topic in line with the registry."""
+    """Judge the newest candidate, let it run in shadow or refuse it, and bring the topic in line with the registry."""
     from wearables_platform.models.publishing import publish_candidate
     from wearables_platform.models.registry import ModelRegistry
     from wearables_platform.models.releases import ReleaseLog
 
     with terminal_errors_end_the_step() as spent, sql.open() as client:
-        registry = ModelRegistry(client, model_signing.read())
+        registry = ModelRegistry(client, model_signing.read(), "dagster published_model")
         published = publish_candidate(
             lake.open(),
             registry,
@@ -69,7 +70,7 @@ def published_model(
             name=MODEL,
             effective_from=effective_instant(config.effective_from, datetime.now(UTC)),
         )
-        in_force = registry.published(MODEL)
+        in_force = registry.in_force(MODEL)
     checks = [reload_check("in_force_reloads_and_scores_the_same", lake, in_force), _accepted(published)]
     return dg.MaterializeResult(metadata=_metadata(published) | spent.rate(1), check_results=checks)
 

@@ -10,6 +10,7 @@ from wearables_platform.resources import LakeResource, ModelSigningResource, Sql
 
 if TYPE_CHECKING:
     from wearables_platform.models.training_files import StoredSet
+    from wearables_platform.models.training_set import TrainingSet
 
 DEFAULT_DAYS = 28
 MODEL = "activity_anomaly"
@@ -76,7 +77,7 @@ def chosen_days(partitions: list[str], config: TrainingSetConfig) -> list[str]:
     return chosen if config.first_day else chosen[-config.days :]
 
 
-def _metadata(stored: "StoredSet", address: str) -> dict[str, Any]:
+def _metadata(stored: "StoredSet[TrainingSet]", address: str) -> dict[str, Any]:
     from wearables_platform.assets.ml import plots
     from wearables_platform.models.inputs import MODEL_FEATURES
     from wearables_platform.models.training_set import HELD_OUT_SHARE
@@ -103,7 +104,7 @@ def _metadata(stored: "StoredSet", address: str) -> dict[str, Any]:
     }
 
 
-def _check(stored: "StoredSet") -> dg.AssetCheckResult:
+def _check(stored: "StoredSet[TrainingSet]") -> dg.AssetCheckResult:
     import numpy as np
 
     from wearables_platform.models.train import MIN_TRAINING_WINDOWS

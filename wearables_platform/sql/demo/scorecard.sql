@@ -47,7 +47,7 @@ WHERE origin = 'stream' AND model_version = :version AND anomaly_score IS NOT NU
 
 -- name: find_published_model()^
 -- The model version published last.
-SELECT name, version FROM ml.model_versions WHERE state = 'published' ORDER BY trained_at DESC, version DESC LIMIT 1;
+SELECT name, version FROM ml.model_versions WHERE state = 'in_force' AND name = 'activity_anomaly' ORDER BY trained_at DESC, version DESC LIMIT 1;
 
 -- name: count_windows(devices)$
 -- Window rows of some devices.

@@ -194,17 +194,19 @@ class Receipt(_message.Message):
     def __init__(self, accepted: _Optional[_Iterable[_Union[SequenceRange, _Mapping]]] = ..., refused: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ...) -> None: ...
 
 class ModelRelease(_message.Message):
-    __slots__ = ("name", "version", "sha256", "lake_path", "effective_from_us", "feature_version")
+    __slots__ = ("name", "version", "sha256", "lake_path", "effective_from_us", "feature_version", "shadow")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
     LAKE_PATH_FIELD_NUMBER: _ClassVar[int]
     EFFECTIVE_FROM_US_FIELD_NUMBER: _ClassVar[int]
     FEATURE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     sha256: str
     lake_path: str
     effective_from_us: int
     feature_version: str
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., sha256: _Optional[str] = ..., lake_path: _Optional[str] = ..., effective_from_us: _Optional[int] = ..., feature_version: _Optional[str] = ...) -> None: ...
+    shadow: bool
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., sha256: _Optional[str] = ..., lake_path: _Optional[str] = ..., effective_from_us: _Optional[int] = ..., feature_version: _Optional[str] = ..., shadow: _Optional[bool] = ...) -> None: ...

@@ -249,10 +249,10 @@ def test_the_published_version_that_takes_effect_last_before_as_of_is_in_force(c
         "INSERT INTO ml.model_versions VALUES ('motion', %s, %s, repeat('a', 64), 'models/x', '1', '0.1', %s, %s,"
         " '2026-03-01..2026-03-28', '{a,b,c}', '{\"auc\": 0.9}', NULL, 'sig')",
         [
-            ("1", "published", START, START),
-            ("2", "published", START + timedelta(hours=1), START + timedelta(hours=1)),
-            ("3", "refused", START + timedelta(hours=2), None),
-            ("4", "published", START + timedelta(hours=3), NOW + timedelta(hours=1)),
+            ("1", "retired", START, START),
+            ("2", "retired", START + timedelta(hours=1), START + timedelta(hours=1)),
+            ("3", "candidate", START + timedelta(hours=2), None),
+            ("4", "in_force", START + timedelta(hours=3), NOW + timedelta(hours=1)),
         ],
     )
     reply = caller.json("/v1/models")

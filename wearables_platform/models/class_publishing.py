@@ -1,0 +1,99 @@
+"""Put a version that tells activities in force, or refuse it. Batch alone scores it: the stream is told nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from wearables_platform.clients.lake import Lake
+from wearables_platform.domain.time_policy import from_us
+from wearables_platform.errors import ModelRefused
+from wearables_platform.models import training_files
+from wearables_platform.models.class_gate import ClassVerdict, decide_classes
+from wearables_platform.models.class_predict import ClassScorer, load_class_scorer
+from wearables_platform.models.class_set import ClassSet
+from wearables_platform.models.class_slices import KnownOf
+from wearables_platform.models.publishing import known_people, store_card
+from wearables_platform.models.registry import ModelRegistry, ModelVersion
+from wearables_platform.signals.windows import WINDOW_US
+
+ALWAYS: Final = from_us(0)
+"""A first version tells everything before it too: there is nothing it could contradict."""
+
+
+@dataclass(frozen=True)
+class ClassPublished:
+    """What a publishing run decided; `row` is the version decided on, or the one in force where there was none."""
+
+    action: Literal["published", "refused", "unchanged"]
+    row: ModelVersion | None
+    verdict: ClassVerdict | None = None
+
+
+def publish_class_candidate(lake: Lake, registry: ModelRegistry, known: KnownOf, *, name: str) -> ClassPublished:
+    """Judge the newest candidate against the version in force and publish or refuse it; the others are superseded.
+
+    Windows from the end of its training data on are told by it; a first version tells all there are.
+    """
+    candidates = registry.candidates(name)
+    if not candidates:
+        return ClassPublished("unchanged", registry.in_force(name))
+    for older in candidates[:-1]:
+        registry.refuse(older, f"superseded: {candidates[-1].version} was trained after it", older.metrics)
+    decided = _decide(lake, registry, known, candidates[-1])
+    if decided.row is not None:
+        store_card(lake, decided.row)
+    return decided
+
+
+def _decide(lake: Lake, registry: ModelRegistry, known: KnownOf, candidate: ModelVersion) -> ClassPublished:
+    try:
+        scorer = load_class_scorer(candidate.draft_release(), lake.get)
+    except ModelRefused as exc:
+        return ClassPublished("refused", registry.refuse(candidate, str(exc), candidate.metrics))
+    sha256 = scorer.description.training_sha256
+    windows = training_files.load_as(ClassSet, lake, candidate.name, sha256).training_set
+    verdict = _verdict(lake, registry, known, candidate, scorer, windows)
+    metrics = {**candidate.metrics, "gate": verdict.as_metrics()}
+    if not verdict.passed:
+        return ClassPublished("refused", registry.refuse(candidate, "; ".join(verdict.refusals), metrics), verdict)
+    because = f"passed the gate against {verdict.compared_with or 'no incumbent'}"
+    instant = _effective_from(registry, candidate.name, windows)
+    row = registry.put_in_force(candidate, instant, metrics, because)
+    return ClassPublished("published", row, verdict)
+
+
+def _effective_from(registry: ModelRegistry, name: str, windows: ClassSet) -> datetime:
+    """Return the event time from which a version tells: after all it learnt from, and after the one before it."""
+    before = [from_us(release.effective_from_us) for release in registry.releases(name)]
+    end = from_us(int(windows.start_us.max()) + WINDOW_US)
+    return max(end, max(before) + timedelta(microseconds=WINDOW_US)) if before else ALWAYS
+
+
+def _verdict(
+    lake: Lake,
+    registry: ModelRegistry,
+    known: KnownOf,
+    candidate: ModelVersion,
+    scorer: ClassScorer,
+    windows: ClassSet,
+) -> ClassVerdict:
+    erased = sorted(set(candidate.training_people) - known_people(registry))
+    if erased:
+        return ClassVerdict((f"erased_people: {len(erased)} of those it was trained on are no longer registered",), ())
+    incumbent = registry.in_force(candidate.name)
+    rival, warnings = _incumbent(lake, incumbent)
+    trained_on = frozenset(candidate.training_people) | frozenset(incumbent.training_people if incumbent else ())
+    verdict = decide_classes(scorer, rival, windows, trained_on=trained_on, known=known)
+    return replace(verdict, warnings=(*verdict.warnings, *warnings))
+
+
+def _incumbent(lake: Lake, incumbent: ModelVersion | None) -> tuple[ClassScorer | None, tuple[str, ...]]:
+    """Load the version in force; one this code cannot load (other features) judges nobody."""
+    if incumbent is None:
+        return None, ()
+    try:
+        return load_class_scorer(incumbent.release, lake.get), ()
+    except ModelRefused as exc:
+        return None, (f"the incumbent {incumbent.version} cannot be scored here ({exc})",)
