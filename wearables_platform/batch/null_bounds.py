@@ -31,10 +31,10 @@ _OF_WINDOWS: Final = {
             *("vm_mean_g", "vm_std_g", "vm_min_g", "vm_max_g", "vm_p95_g", "enmo_mg", "mad_mg"),
             *("x_mean_g", "y_mean_g", "z_mean_g", "x_std_g", "y_std_g", "z_std_g"),
             *("angle_z_deg", "pitch_deg", "roll_deg", "jerk_rms_g_s", "zero_crossings", "peaks", "steps"),
-            *("peak_raw_g", "peak_g"),
         ),
         _FEW_SAMPLES,
     ),
+    **dict.fromkeys(("peak_raw_g", "peak_g"), NullBound(1.0, "only clients that reduce their samples send peaks")),
     **dict.fromkeys(("dominant_hz", "dominant_power_share", "spectral_entropy"), _STILL),
 }
 _OF_SPIKES: Final = dict.fromkeys(
