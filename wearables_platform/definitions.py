@@ -47,7 +47,14 @@ from wearables_platform.sensor_catalogue import declarations
 from wearables_platform.sensors import SENSORS
 from wearables_platform.settings import load_settings
 
-SENSOR_TYPES = sensor_definitions(declarations(load_settings().sensor_types_dir))
+
+def _of_sensor_types() -> tuple[list[Any], list[Any]]:
+    """Return assets and checks of the declared sensor types; Dagster takes one `Definitions` per module."""
+    found = sensor_definitions(declarations(load_settings().sensor_types_dir))
+    return list(found.assets or ()), list(found.asset_checks or ())
+
+
+SENSOR_ASSETS, SENSOR_CHECKS = _of_sensor_types()
 
 ASSETS: list[Any] = [
     *TOPICS,
@@ -76,9 +83,9 @@ ASSETS: list[Any] = [
     parity,
     activity_on_spark,
     conservation,
-    *(SENSOR_TYPES.assets or ()),
+    *SENSOR_ASSETS,
 ]
-ASSET_CHECKS: list[Any] = [*CHECKS, *(SENSOR_TYPES.asset_checks or ())]
+ASSET_CHECKS: list[Any] = [*CHECKS, *SENSOR_CHECKS]
 
 defs = dg.Definitions(
     assets=with_code_references(ASSETS, load_settings()),

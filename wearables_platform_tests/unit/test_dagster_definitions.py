@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from wearables_platform import definitions
 from wearables_platform.assets.code_references import ROOT, with_code_references
 from wearables_platform.assets.declare import POOLS
 from wearables_platform.definitions import ASSETS, defs
@@ -28,6 +29,11 @@ def key(node: Any) -> str:
 
 def references(node: Any) -> list[Any]:
     return list(node.metadata["dagster/code_references"].code_references)
+
+
+def test_a_code_server_finds_one_set_of_definitions() -> None:
+    found = [name for name, value in vars(definitions).items() if isinstance(value, dg.Definitions)]
+    assert found == ["defs"]
 
 
 @pytest.mark.parametrize("node", NODES, ids=key)
