@@ -30,6 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "wearables_platform.checks",
         "wearables_platform.freshness",
         "wearables_platform.retention",
+        "wearables_platform.dagster_storage",
         "wearables_platform.components",
         "wearables_platform.schedules",
         "wearables_platform.sensors",

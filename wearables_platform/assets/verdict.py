@@ -77,6 +77,7 @@ def _record_days(
 ) -> None:
     spec = context.check_specs[0]
     blamed = set(context.partition_keys if failed_days is None else failed_days)
+    looked_at = _materializations(context.instance, spec.asset_key, context.partition_keys)
     for day in context.partition_keys:
         context.op_execution_context.log_event(
             dg.AssetCheckEvaluation(  # type: ignore[arg-type] # `log_event` takes it; only its annotation does not
@@ -87,19 +88,26 @@ def _record_days(
                 severity=severity,
                 blocking=spec.blocking,
                 partition=day,
-                target_materialization_data=_of_materialization(context, spec.asset_key, day),
+                target_materialization_data=looked_at.get(day),
             )
         )
 
 
-def _of_materialization(
-    context: dg.AssetCheckExecutionContext, asset_key: dg.AssetKey, day: str
-) -> AssetCheckEvaluationTargetMaterializationData | None:
-    """Name the materialization that was looked at; an evaluation of an older one counts for nothing."""
-    of_day = dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[day])
-    found = context.instance.fetch_materializations(of_day, limit=1).records
-    if not found:
-        return None
-    return AssetCheckEvaluationTargetMaterializationData(
-        run_id=found[0].event_log_entry.run_id, storage_id=found[0].storage_id, timestamp=found[0].timestamp
-    )
+def _materializations(
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, days: Sequence[str]
+) -> dict[str, AssetCheckEvaluationTargetMaterializationData]:
+    """Name the newest materialization of each day; an evaluation of an older one counts for nothing."""
+    newest: dict[str, AssetCheckEvaluationTargetMaterializationData] = {}
+    of_days = dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=list(days))
+    cursor = None
+    while len(newest) < len(days):
+        page = instance.fetch_materializations(of_days, limit=len(days), cursor=cursor)  # the newest first
+        for found in page.records:
+            made = AssetCheckEvaluationTargetMaterializationData(
+                run_id=found.event_log_entry.run_id, storage_id=found.storage_id, timestamp=found.timestamp
+            )
+            newest.setdefault(found.partition_key or "", made)
+        if not page.has_more:
+            break
+        cursor = page.cursor
+    return newest

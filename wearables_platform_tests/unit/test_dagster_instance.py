@@ -40,7 +40,7 @@ def test_dagster_accepts_the_instance_file(name: str, tmp_path: Path) -> None:
     instance = InstanceRef.from_dir(str(tmp_path))  # validates; connects to nothing
     storage = instance.storage_data
     assert storage is not None
-    assert storage.class_name == "DagsterPostgresStorage"
+    assert storage.class_name == "KeptPostgresStorage"
     assert instance.settings["run_monitoring"]["enabled"] is True
     assert instance.settings["run_retries"]["enabled"] is True
     assert {"schedule", "sensor", "auto_materialize"} <= instance.settings["retention"].keys()
@@ -51,7 +51,7 @@ def test_dagster_accepts_the_instance_file(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_no_instance_file_holds_a_secret(name: str) -> None:
     text = (HOME / f"{name}.yaml").read_text()
-    assert yaml.safe_load(text)["storage"]["postgres"]["postgres_url"] == {"env": "WEARABLES_DAGSTER_SQL_URL"}
+    assert yaml.safe_load(text)["storage"]["custom"]["config"]["postgres_url"] == {"env": "WEARABLES_DAGSTER_SQL_URL"}
     assert "password" not in text.replace("its password", "")
 
 
