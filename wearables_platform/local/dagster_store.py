@@ -22,8 +22,8 @@ BEGIN
     END IF;
     EXECUTE format('ALTER ROLE {ROLE} PASSWORD %L', current_setting('wearables.dagster_password'));
     EXECUTE format('ALTER ROLE {ROLE} IN DATABASE %I SET search_path = {SCHEMA}', current_database());
-    -- A run writes hundreds of events, each its own transaction. If the server dies, the last half second of the account of
-    -- runs may be missing, none of what they wrote: monitoring ends such a run, and built again it converges.
+    -- A run writes hundreds of events, each its own transaction. If the server dies, the last half second of the
+    -- account may be missing, nothing of what runs wrote: monitoring ends such a run, built again it converges.
     EXECUTE format('ALTER ROLE {ROLE} IN DATABASE %I SET synchronous_commit = off', current_database());
     CREATE SCHEMA IF NOT EXISTS {SCHEMA} AUTHORIZATION {ROLE};
 END $$
