@@ -89,6 +89,7 @@ def test_on_timescaledb_every_time_series_is_a_hypertable() -> None:
             "telemetry.anomalies",
             "telemetry.heart_rate",
             "telemetry.rolling_features",
+            "telemetry.sensor_readings",
             "telemetry.steps",
             "telemetry.wear",
             "telemetry.window_features",
