@@ -24,7 +24,7 @@ from stream.window_state import WindowState
 from wearables_platform.errors import LogPositionError
 
 MAGIC: Final = b"WPSS"
-VERSION: Final = 2
+VERSION: Final = 3
 WHOLE: Final = 0
 CHANGES: Final = 1
 _PREFIX: Final = struct.Struct("<4sHHIQI")  # magic, version, kind, header bytes, body bytes, CRC-32 of header and body

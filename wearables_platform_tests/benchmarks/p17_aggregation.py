@@ -23,6 +23,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -245,7 +246,7 @@ def _hours(engine: str, plan: Plan) -> Any:
     connection = ibis.polars.connect()
     tables: dict[str, Any] = {name: polars.from_arrow(table).lazy() for name, table in plan.tables().items()}
     for name in ("windows", "wear"):
-        tables[name] = polars.scan_parquet([file.address.removeprefix("file://") for file in getattr(plan, name)])
+        tables[name] = polars.scan_parquet([unquote(urlsplit(file.address).path) for file in getattr(plan, name)])
     inputs = definition.Inputs(**{name: connection.create_table(name, table) for name, table in tables.items()})
     expression = definition.hours_of(definition.seconds_of(inputs, plan.limits))
     return connection.compile(expression).collect(engine="streaming")

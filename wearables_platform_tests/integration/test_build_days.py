@@ -341,7 +341,7 @@ def test_readings_that_miss_values_and_days_that_do_not_add_up_are_found_with_th
     log = Log(VITALS)
     log.add(NOON_US, "watch-1", vitals_message("watch-1", 0, heart_rate={NOON_US: 71.0}))
     world.archived(log)
-    build = ("raw_vitals", "heart_rate", "steps", "daily_summary")
+    build = ("raw_vitals", "heart_rate", "steps", "daily_heart_rate", "daily_summary")
     result = world.build(*build)
     assert result.success
     (made,) = result.asset_materializations_for_node("heart_rate")

@@ -83,10 +83,10 @@ def test_a_window_is_scored_by_the_version_in_force_at_its_start(effective: list
         assert np.array_equal(scores[row], expected, equal_nan=True)
 
 
-def test_a_version_published_anew_takes_its_new_instant() -> None:
+def test_a_version_in_force_again_keeps_what_it_was_in_force_for_before() -> None:
     once, again = in_force_from(scorer(1), DAY_US), in_force_from(scorer(1), DAY_US + 2_000_000)
     rows = ROWS.take(np.arange(4))
-    assert ModelTimeline.of([once, again]).score(rows)[1] == [None, None, once.version, once.version]
+    assert ModelTimeline.of([once, again]).score(rows)[1] == [once.version] * 4
 
 
 def test_inputs_are_not_touched() -> None:

@@ -15,8 +15,8 @@ from wearables_platform.batch.comparison import (
     count_parity,
     plan_repair,
 )
+from wearables_platform.batch.day_messages import DeviceEnd
 from wearables_platform.batch.repair import DayEvidence
-from wearables_platform.batch.windows import DeviceEnd
 
 NAN = float("nan")
 VALUES = ("value",)

@@ -150,8 +150,11 @@ def bouts_of(inputs: Inputs, seconds: Any) -> Any:
         rows = rows.mutate(**{f"begun_{minutes}": ibis.ifelse(last_needed - rows.second < length, rows.second, None)})
     for minutes in BOUT_MINUTES:
         rows = rows.mutate(**{f"latest_{minutes}": rows[f"begun_{minutes}"].max().over(up_to_here)})
+    # Where no row counts, Spark's count of a condition is null.
     inside = {
-        f"mvpa_bout_{minutes}min_s": rows.count(where=rows.second - rows[f"latest_{minutes}"] < minutes * 60)
+        f"mvpa_bout_{minutes}min_s": rows.count(where=rows.second - rows[f"latest_{minutes}"] < minutes * 60).fill_null(
+            0
+        )
         for minutes in BOUT_MINUTES
     }
     return rows.group_by("day").aggregate(**inside).order_by("day")
