@@ -53,5 +53,18 @@ def daily_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return _day(context, 1, YESTERDAY_NEXT)
 
 
-SCHEDULES = [hourly_day_in_progress, daily_yesterday]
+@dg.schedule(
+    job=days_job,
+    # A local day is final 24 hours after its end: in the westernmost zone (UTC-12) at noon, two days on.
+    cron_schedule="15 12 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Builds the day before yesterday once more, when its local days are final in every zone.",
+)
+def daily_settled(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Build the day before yesterday."""
+    return _day(context, 2, YESTERDAY_NEXT)
+
+
+SCHEDULES = [hourly_day_in_progress, daily_yesterday, daily_settled]
 JOBS = [days_job]

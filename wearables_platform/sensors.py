@@ -30,8 +30,9 @@ def days_to_rebuild(
     """Ask for the days whose rows may no longer be what the archive gives."""
     from wearables_platform.batch.late_data import days_with_late_data, settled_days
 
+    now = datetime.now(UTC)
     with sql.open() as client, mongo.open() as archive:
-        changed = days_with_late_data(client, archive, lake.open(), datetime.now(UTC).date().isoformat())
+        changed = days_with_late_data(client, archive, lake.open(), now.date().isoformat())
     found, waiting = settled_days(
         changed, {day: tuple(seen) for day, seen in json.loads(context.cursor or "{}").items()}
     )
@@ -40,10 +41,13 @@ def days_to_rebuild(
         still = f"; still changing: {', '.join(sorted(changed))}" if changed else ""
         yield dg.SkipReason(f"no built day that has come to rest differs from the archive{still}")
     for first, last in contiguous(list(found)):
-        # The key names what was found: the same state is asked for once, a new late message asks again.
+        # The key names what was found: a new late message asks again at once. What has not changed though it was asked
+        # for, because that run failed, is asked for again in the next hour.
         marks = "|".join(f"{day}={mark}" for day, mark in sorted(found.items()) if first <= day <= last)
         context.log.info("rebuild %s to %s: %s", first, last, marks)
-        yield dg.RunRequest(run_key=marks, tags={RANGE_START: first, RANGE_END: last, **REBUILDING})
+        yield dg.RunRequest(
+            run_key=f"{marks}@{now:%Y-%m-%dT%H}", tags={RANGE_START: first, RANGE_END: last, **REBUILDING}
+        )
 
 
 def begin_pools(instance: dg.DagsterInstance) -> None:

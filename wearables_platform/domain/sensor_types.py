@@ -79,12 +79,12 @@ class SensorType:
             ("unit", bool(re.fullmatch(r"\S{1,32}", self.unit)), "is no UCUM unit"),
             ("low", math.isfinite(self.low) and self.low < self.high, f"is not below high, {self.high!r}"),
             ("high", math.isfinite(self.high), "is not finite"),
-            ("rate_per_hour", 0 < self.rate_per_hour <= 3_600_000, "is not above 0 and at most 3,600,000"),
+            ("rate_per_hour", 0.001 <= self.rate_per_hour <= 3_600_000, "is not 0.001 to 3,600,000"),
             ("owner", bool(re.fullmatch(_OWNER, self.owner)), "is neither team:name nor an e-mail address"),
             ("channels", bool(self.channels) and named, f"must be names that match {NAME}, at least one"),
             ("channels", len(set(self.channels)) == len(self.channels), "names one twice"),
             ("aggregates", set(self.aggregates) <= set(AGGREGATES), f"may be any of {', '.join(AGGREGATES)}"),
-            ("fresh_within_h", 0 < self.fresh_within_h < math.inf, "is not above 0 and finite"),
+            ("fresh_within_h", 0 < self.fresh_within_h <= 8_760, "is not above 0 and at most 8,760"),
             ("max_rejected_share", 0 <= self.max_rejected_share <= 1, "is not a share from 0 to 1"),
         )
 

@@ -44,40 +44,39 @@ GROUP BY rule
 ORDER BY rule;
 
 -- name: find_hours_that_do_not_add_up(sensor, first, last)
--- Channels and devices whose hours count other readings than there are.
+-- Hours that count other readings than there are, by channel and device.
 SELECT coalesce(h.channel, r.channel) AS channel, coalesce(h.device_id, r.device_id) AS device_id,
-       h.readings AS in_hours, r.readings AS clean
+       coalesce(h.hour_start, r.hour_start) AS hour_start, h.readings AS in_hours, r.readings AS clean
 FROM (
-    SELECT channel, device_id, sum(readings) AS readings
+    SELECT channel, device_id, hour_start, readings
     FROM telemetry.sensor_hours
     WHERE sensor = :sensor AND hour_start >= :first AND hour_start < :last
-    GROUP BY channel, device_id
 ) AS h
 FULL JOIN (
-    SELECT channel, device_id, count(*) AS readings
+    SELECT channel, device_id, date_trunc('hour', time, 'UTC') AS hour_start, count(*) AS readings
     FROM telemetry.sensor_readings
     WHERE sensor = :sensor AND time >= :first AND time < :last
-    GROUP BY channel, device_id
-) AS r ON r.channel = h.channel AND r.device_id = h.device_id
+    GROUP BY 1, 2, 3
+) AS r ON r.channel = h.channel AND r.device_id = h.device_id AND r.hour_start = h.hour_start
 WHERE h.readings IS DISTINCT FROM r.readings
 LIMIT 20;
 
 -- name: find_days_that_do_not_add_up(sensor, first_day, last_day)
--- People whose local days count other readings than there are of the devices they wore.
-SELECT coalesce(d.participant_id, r.participant_id) AS participant_id, d.readings AS in_days, r.readings AS clean
+-- Local days that count other readings than there are of the devices the person wore, by channel.
+SELECT coalesce(d.participant_id, r.participant_id) AS participant_id, coalesce(d.local_day, r.local_day) AS local_day,
+       coalesce(d.channel, r.channel) AS channel, d.readings AS in_days, r.readings AS clean
 FROM (
-    SELECT participant_id, sum(readings) AS readings
+    SELECT participant_id, local_day, channel, readings
     FROM telemetry.sensor_days
     WHERE sensor = :sensor AND local_day BETWEEN :first_day AND :last_day
-    GROUP BY participant_id
 ) AS d
 FULL JOIN (
-    SELECT w.participant_id, count(*) AS readings
+    SELECT w.participant_id, w.local_day, r.channel, count(*) AS readings
     FROM platform.worn_days(:first_day, :last_day) w
     JOIN telemetry.sensor_readings r
       ON r.sensor = :sensor AND r.device_id = w.device_id AND r.time >= w.from_time AND r.time < w.to_time
-    GROUP BY w.participant_id
-) AS r ON r.participant_id = d.participant_id
+    GROUP BY 1, 2, 3
+) AS r ON r.participant_id = d.participant_id AND r.local_day = d.local_day AND r.channel = d.channel
 WHERE d.readings IS DISTINCT FROM r.readings
 LIMIT 20;
 
