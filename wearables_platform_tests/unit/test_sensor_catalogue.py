@@ -65,7 +65,7 @@ def test_a_directory_adds_types_by_name(declare: Callable[..., Path]) -> None:
         ({"name": "Ambient-Light"}, "attributes.name: 'Ambient-Light' does not match"),
         ({"name": "heart_rate"}, "attributes.name: heart_rate has fields of its own"),
         ({"unit": "deg C"}, "attributes.unit: 'deg C' is no UCUM unit"),
-        ({"rate_per_hour": 0}, "attributes.rate_per_hour: 0.0 is not above 0"),
+        ({"rate_per_hour": 0}, "attributes.rate_per_hour: 0.0 is not 0.001 to"),
         ({"owner": "me"}, "attributes.owner: 'me' is neither team:name nor"),
         ({"channels": []}, "attributes.channels: () must be names"),
         ({"channels": ["red", "red"]}, "attributes.channels: ('red', 'red') names one twice"),
