@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -94,15 +95,24 @@ def _description(archive: zipfile.ZipFile) -> ModelDescription:
                 "stand_in": tuple(map(float, fields["stand_in"])),
                 "probe": tuple(tuple(map(float, row)) for row in fields["probe"]),
                 "probe_scores": tuple(map(float, fields["probe_scores"])),
+                "alarm_threshold": _number(fields["alarm_threshold"]),
             }
         )
-    except (KeyError, TypeError, ValueError) as exc:
+    except (KeyError, TypeError, ValueError, OverflowError) as exc:
         raise refused(Refusal.FOREIGN_SCHEMA, str(exc)) from exc
     if described.sklearn_version != sklearn.__version__:
         raise refused(
             Refusal.OTHER_SKLEARN, f"trained with {described.sklearn_version}, this process has {sklearn.__version__}"
         )
     return described
+
+
+def _number(value: Any) -> float:
+    """Return a finite number; a text that could be read as one is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        msg = f"{value!r} is no number"
+        raise ValueError(msg)
+    return float(value)
 
 
 def _check_types(archive: zipfile.ZipFile) -> None:

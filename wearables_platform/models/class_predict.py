@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from wearables_platform.errors import ModelRefused
+from wearables_platform.errors import ModelRefused, StoreRefused
 from wearables_platform.models.class_artifacts import ClassDescription, read_class_artifact
 from wearables_platform.models.class_forest import ClassForest
 from wearables_platform.models.inputs import Matrix, imputed
@@ -204,6 +204,6 @@ def load_class_timeline(
         try:
             scorers.append(load_class_scorer(release, read_bytes) if release.version else None)
             from_us.append(release.effective_from_us)
-        except ModelRefused as exc:
+        except (ModelRefused, StoreRefused) as exc:
             refusals[release.version] = str(exc)
     return ClassTimeline(tuple(from_us), tuple(scorers)), refusals

@@ -147,9 +147,14 @@ class FlatForest:
 
 def flatten(forest: Any, n_features: int) -> FlatForest:
     """Flatten a fitted `IsolationForest`; `ModelRefused` where its trees are not trees over `n_features` columns."""
-    fitted = [estimator.tree_ for estimator in forest.estimators_]
+    try:
+        fitted, drawn = [estimator.tree_ for estimator in forest.estimators_], int(forest.max_samples_)
+    except (AttributeError, TypeError, ValueError, OverflowError) as exc:
+        raise refused(Refusal.NOT_A_FOREST, str(exc)) from exc
     if not fitted:
         raise refused(Refusal.NOT_A_FOREST, "no trees")
+    if drawn < 2:
+        raise refused(Refusal.NOT_A_FOREST, f"trees grown from {drawn} rows")
     trees = FlatTrees.checked(TreeNodes.of(fitted), n_features)
     samples = joined(fitted, "n_node_samples", np.int64)
     if (samples < 1).any():
@@ -158,7 +163,7 @@ def flatten(forest: Any, n_features: int) -> FlatForest:
         trees=trees,
         # In scikit-learn's order of operations: nodes on the path, plus the rest, minus one.
         path_length=((trees.node_depth + 1.0) + average_path_length(samples)) - 1.0,
-        normaliser=float(len(fitted) * average_path_length(np.array([_drawn(forest)]))[0]),
+        normaliser=float(len(fitted) * average_path_length(np.array([drawn]))[0]),
     )
 
 
@@ -173,13 +178,6 @@ def average_path_length(n_samples: NDArray[np.int64]) -> Floats:
 def joined(trees: list[Any], attribute: str, dtype: type) -> NDArray[Any]:
     """Return one attribute of scikit-learn's trees, end to end."""
     return np.concatenate([np.asarray(getattr(tree, attribute), dtype=dtype) for tree in trees])
-
-
-def _drawn(forest: Any) -> int:
-    drawn = int(forest.max_samples_)
-    if drawn < 2:
-        raise refused(Refusal.NOT_A_FOREST, f"trees grown from {drawn} rows")
-    return drawn
 
 
 def _check_nodes(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wearables_platform.clients.lake import Lake
-from wearables_platform.errors import ModelRefused
+from wearables_platform.errors import ModelRefused, StoreRefused
 from wearables_platform.models.predict import ModelTimeline, Unscored, load_scorer
 from wearables_platform.models.registry import ModelRegistry
 from wearables_platform.models.thresholds import DEVICE_THRESHOLDS, ThresholdTimeline, load_thresholds
@@ -18,7 +18,7 @@ def load_timeline(lake: Lake, registry: ModelRegistry, name: str) -> tuple[Model
     for release in registry.releases(name):
         try:
             timeline = timeline.with_release(load_scorer(release, lake.get) if release.version else Unscored(release))
-        except ModelRefused as exc:
+        except (ModelRefused, StoreRefused) as exc:
             refusals[release.version] = str(exc)
     return timeline, refusals
 
@@ -29,6 +29,6 @@ def load_threshold_timeline(lake: Lake, registry: ModelRegistry) -> tuple[Thresh
     for release in registry.releases(DEVICE_THRESHOLDS):
         try:
             timeline = timeline.with_release(load_thresholds(release, lake.get))
-        except ModelRefused as exc:
+        except (ModelRefused, StoreRefused) as exc:
             refusals[release.version] = str(exc)
     return timeline, refusals

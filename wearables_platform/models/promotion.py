@@ -51,6 +51,7 @@ def promote_when_ready(
     """Promote the version in shadow once live traffic says it may, refuse it where that says it must not."""
     shadow = registry.shadow(name)
     if shadow is None:
+        announce(registry, log, name)  # a run may have died after the registry was written
         return Promotion("nothing")
     live = read_live_scores(registry.sql, name, shadow.version, "shadow")
     problems = [*_unfit(lake, registry, shadow), *_live_problems(registry, shadow, live, patience)]
@@ -137,7 +138,8 @@ def drifted_in_force(registry: ModelRegistry, name: str, patience: Patience) -> 
     if row is None or "live_reference" not in row.metrics:
         return []
     live = read_live_scores(registry.sql, name, row.version, "in_force")
-    return what_has_drifted(live, row.metrics["live_reference"], patience)
+    # Named after the version, so that the same words of a later one are news.
+    return [f"{row.version}: {said}" for said in what_has_drifted(live, row.metrics["live_reference"], patience)]
 
 
 def is_ready(registry: ModelRegistry, shadow: ModelVersion, patience: Patience) -> bool:

@@ -101,7 +101,7 @@ def _devices(table: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
             str(one): tuple(math.nan if value is None else float(value) for value in values)
             for one, values in table["devices"].items()
         }
-    except (TypeError, ValueError) as exc:
+    except (TypeError, ValueError, OverflowError) as exc:
         raise refused(Refusal.FOREIGN_SCHEMA, str(exc)) from exc
     check_safe(devices)
     return devices

@@ -112,6 +112,30 @@ def test_a_cut_file_is_refused(candidate: Candidate, keep: int) -> None:
         load(cut, release)
 
 
+@pytest.mark.parametrize(
+    ("place", "data"),
+    [("member", b"\xff" * 100), ("flags", b"\x01"), ("method", b"\x63")],
+    ids=["does not inflate", "says it is encrypted", "a method nobody knows"],
+)
+def test_an_archive_that_cannot_be_unpacked_is_refused(candidate: Candidate, place: str, data: bytes) -> None:
+    with zipfile.ZipFile(io.BytesIO(candidate.artifact)) as archive:
+        first, directory = archive.infolist()[0], archive.start_dir
+    at = {"member": first.header_offset + 30 + len(first.filename), "flags": directory + 8, "method": directory + 10}
+    broken = bytearray(candidate.artifact)
+    broken[at[place] : at[place] + len(data)] = data
+    with pytest.raises(ModelRefused, match="^corrupt"):
+        load(bytes(broken), released(candidate, bytes(broken)))
+
+
+def test_a_forest_that_lacks_what_a_forest_has_is_refused(candidate: Candidate, forest: IsolationForest) -> None:
+    for missing in ("estimators_", "max_samples_"):
+        bare = skops.io.loads(skops.io.dumps(forest), trusted=list(artifacts.REVIEWED_TYPES))
+        delattr(bare, missing)
+        artifact = write_artifact(candidate.description, bare)
+        with pytest.raises(ModelRefused, match="^(not_a_forest|corrupt)"):
+            load(artifact, released(candidate, artifact))
+
+
 def test_a_member_that_is_no_array_is_refused(candidate: Candidate) -> None:
     broken = with_member(candidate.artifact, "000005.npy", b"not an array")
     with pytest.raises(ModelRefused, match="^corrupt"):
@@ -178,6 +202,9 @@ def test_a_member_naming_code_is_refused(candidate: Candidate) -> None:
         ({"stand_in": (1.0,)}, "foreign_schema: not one finite stand-in"),
         ({"probe_scores": (0.5,) * 64}, "wrong_scores"),
         ({"probe": (), "probe_scores": ()}, "wrong_scores"),
+        ({"alarm_threshold": None}, "foreign_schema: None is no number"),
+        ({"alarm_threshold": "0.5"}, "foreign_schema: '0.5' is no number"),
+        ({"stand_in": (10**400,)}, "foreign_schema: int too large"),
         ({"format": 99}, "foreign_schema: this code reads model format 1"),
     ],
 )
