@@ -135,16 +135,28 @@ def promote(
     _print([shown], as_json=as_json)
 
 
-def rollback(name: str = _NAME, because: str = _BECAUSE, as_json: bool = _JSON) -> None:
+def rollback(
+    name: str = _NAME,
+    because: str = _BECAUSE,
+    version: str = typer.Option("", "--version", help="The version meant; where another is in force, none is taken."),
+    as_json: bool = _JSON,
+) -> None:
     """Take the version in force back; the one it replaced is in force again a few seconds from now.
 
-    Exit codes: 0 done; 1 none is in force; 3 configuration; 11 a store does not answer.
+    Exit codes: 0 done; 1 none is in force, or another than the version meant; 3 configuration; 11 a store does not
+    answer.
     """
     from wearables_platform.models import promotion
 
     with _opened() as place:
         taken, _ = promotion.roll_back(
-            place.lake(), place.registry, place.log(), name, now=datetime.now(UTC), because=because
+            place.lake(),
+            place.registry,
+            place.log(),
+            name,
+            now=datetime.now(UTC),
+            because=because,
+            version=version or None,
         )
         now = place.registry.in_force(name)
         shown = [_shown(place.sql, one) for one in (taken, now) if one is not None]

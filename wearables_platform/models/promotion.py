@@ -91,11 +91,24 @@ def promote(
 
 
 def roll_back(
-    lake: Lake, registry: ModelRegistry, log: ReleaseLog, name: str, *, now: datetime, because: str
+    lake: Lake,
+    registry: ModelRegistry,
+    log: ReleaseLog,
+    name: str,
+    *,
+    now: datetime,
+    because: str,
+    version: str | None = None,
 ) -> tuple[ModelVersion, ModelRelease]:
-    """Take the version in force back and tell the stream; returns it, and the release that is in force from now on."""
-    taken, release = registry.roll_back(name, now + LEAD, because)
-    announce(registry, log, name)
+    """Take the version in force back and tell the stream; returns it, and the release that is in force from now on.
+
+    With a `version`, asking twice takes no second one back: that raises `ModelRefused`, and the stream is told all the
+    same what the registry says, for the first time may have died before it did.
+    """
+    try:
+        taken, release = registry.roll_back(name, now + LEAD, because, version)
+    finally:
+        announce(registry, log, name)
     if name != DEVICE_THRESHOLDS:
         store_card(lake, taken)
     return taken, release

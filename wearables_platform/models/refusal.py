@@ -42,6 +42,8 @@ class Refusal(StrEnum):
     """There is no version that could be taken back."""
     NOT_A_SHADOW = "not_a_shadow"
     """Only the version that ran in shadow can be promoted."""
+    DECIDED_MEANWHILE = "decided_meanwhile"
+    """Somebody else has changed the version's state since it was looked at."""
     BAD_SIGNATURE = "bad_signature"
     """The registry row was not written by a holder of the signing key."""
 

@@ -215,16 +215,21 @@ class ModelRegistry:
             self._move(connection, version, now, refusal)
         return now
 
-    def roll_back(self, name: str, effective_from: datetime, because: str) -> tuple[ModelVersion, ModelRelease]:
+    def roll_back(
+        self, name: str, effective_from: datetime, because: str, version: str | None = None
+    ) -> tuple[ModelVersion, ModelRelease]:
         """Take the version in force back; the one it replaced is in force again from an event time on.
 
-        Returns the version taken back, and what is in force now. `ModelRefused` where none is in force.
+        Returns the version taken back, and what is in force now. `ModelRefused` where none is in force, or another
+        than `version`, where that is given.
         """
         with self.sql.transaction() as connection:
             held = self._held(connection, name)
             current = next((one for one in held if one.state == "in_force"), None)
             if current is None:
                 raise refused(Refusal.NOTHING_IN_FORCE, f"no version of {name} is in force: nothing can be rolled back")
+            if version not in (None, current.version):
+                raise refused(Refusal.DECIDED_MEANWHILE, f"{version} of {name} is not in force, {current.version} is")
             back = self._before(held, current)
             instant = max([effective_from, *(one + ONE_WINDOW for one in self._instants(connection, held))])
             taken = replace(current, state="rolled_back", refusal=because)
@@ -267,16 +272,19 @@ class ModelRegistry:
         return found
 
     def _move(self, connection: Connection, before: ModelVersion, now: ModelVersion, because: str) -> None:
-        _queries.set_state(
+        moved = _queries.set_state(
             connection,
             name=now.name,
             version=now.version,
+            from_state=before.state,
             state=now.state,
             effective_from=now.effective_from,
             metrics=Json(now.metrics),
             refusal=now.refusal,
             signature=self._sign(_canonical(now)),
         )
+        if not moved:  # the caller decided on what it read before
+            raise refused(Refusal.DECIDED_MEANWHILE, f"{now.name} {now.version} is no longer in state {before.state}")
         self._record(connection, now, before.state, because)
 
     def _record(self, connection: Connection, now: ModelVersion, from_state: State | None, because: str) -> None:

@@ -139,6 +139,26 @@ def test_a_version_goes_all_the_way_and_back_and_stream_and_batch_agree(place: P
     assert place.registry.changes(ACTIVITY_ANOMALY)[-2].because == "a test says so"
 
 
+def test_deciding_twice_on_a_version_decides_once(place: Place) -> None:
+    place.train(draw_training_set(1), WEAK)
+    first = place.publish().row
+    place.train(draw_training_set(1))
+    shadow = place.publish().row
+    assert first is not None
+    assert shadow is not None
+    put = place.registry.put_in_force(shadow, NOW, shadow.metrics, "one of two callers")
+    with pytest.raises(ModelRefused, match="^decided_meanwhile"):
+        place.registry.put_in_force(shadow, NOW + timedelta(minutes=1), shadow.metrics, "the other")
+    assert place.registry.in_force(ACTIVITY_ANOMALY) == put
+    ask = {"now": NOW + timedelta(hours=1), "because": "asked twice", "version": put.version}
+    roll_back(place.lake, place.registry, place.log, ACTIVITY_ANOMALY, **ask)
+    with pytest.raises(ModelRefused, match="^decided_meanwhile"):
+        roll_back(place.lake, place.registry, place.log, ACTIVITY_ANOMALY, **ask)
+    still = place.registry.in_force(ACTIVITY_ANOMALY)
+    assert still is not None
+    assert still.version == first.version
+
+
 def test_a_stream_that_starts_anew_learns_the_same_timeline(place: Place, stream: Stream) -> None:
     place.train(draw_training_set(1), WEAK)
     place.publish()
@@ -251,7 +271,7 @@ def test_the_command_line_lists_promotes_and_takes_back(
     monkeypatch.setattr(place.sql, "close", lambda: None)
     command.promote(ACTIVITY_ANOMALY, because="looks good", version="", as_json=True)
     assert json.loads(capsys.readouterr().out)[0]["state"] == "in_force"
-    command.rollback(ACTIVITY_ANOMALY, because="does not", as_json=True)
+    command.rollback(ACTIVITY_ANOMALY, because="does not", version="", as_json=True)
     taken, back = json.loads(capsys.readouterr().out)
     assert (taken["version"], taken["state"], taken["because"]) == (shadow.version, "rolled_back", "does not")
     command.list_versions("", as_json=True)

@@ -57,7 +57,15 @@ def rolled_back_model(
             announce(registry, log, config.name)  # a run that died after the registry was written
             outcome = f"{config.version} is not in force any more"
         else:
-            taken, _ = roll_back(lake.open(), registry, log, config.name, now=datetime.now(UTC), because=config.because)
+            taken, _ = roll_back(
+                lake.open(),
+                registry,
+                log,
+                config.name,
+                now=datetime.now(UTC),
+                because=config.because,
+                version=config.version or None,
+            )
             outcome = f"{taken.version} rolled back"
         now = registry.in_force(config.name)
         last, said = registry.releases(config.name)[-1:], log.latest(config.name)

@@ -27,11 +27,11 @@ WHERE name = :name
 ORDER BY trained_at, version
 FOR UPDATE;
 
--- name: set_state(name, version, state, effective_from, metrics, refusal, signature)!
--- Record what became of a version.
+-- name: set_state(name, version, from_state, state, effective_from, metrics, refusal, signature)!
+-- Record what became of a version that is in :from_state; no row where somebody has decided on it meanwhile.
 UPDATE ml.model_versions
 SET state = :state, effective_from = :effective_from, metrics = :metrics, refusal = :refusal, signature = :signature
-WHERE name = :name AND version = :version;
+WHERE name = :name AND version = :version AND state = :from_state;
 
 -- name: add_change(name, version, from_state, to_state, changed_by, because)!
 -- Remember a change of state.
