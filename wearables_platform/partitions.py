@@ -38,6 +38,16 @@ def day_bounds_us(day: str) -> tuple[int, int]:
     return first, first + US_PER_DAY
 
 
+def local_days(utc_days: Sequence[str]) -> tuple[date, date]:
+    """Return the first and last local day that some zone begins or ends within these UTC days.
+
+    >>> local_days(["2026-03-29", "2026-03-28"])
+    (datetime.date(2026, 3, 27), datetime.date(2026, 3, 30))
+    """
+    first, last = date.fromisoformat(min(utc_days)), date.fromisoformat(max(utc_days))
+    return first - timedelta(days=1), last + timedelta(days=1)
+
+
 def neighbours(days: Sequence[str]) -> list[str]:
     """Return the days, and the day before and after each, ascending.
 

@@ -14,16 +14,16 @@ import numpy as np
 from wearables_platform.batch.heart_rate_days import Written
 from wearables_platform.batch.measures import (
     MEASURES,
-    SETTLED_AFTER,
     DerivedRows,
     PersonDay,
-    local_days,
     queries,
     status,
     valid_days,
 )
 from wearables_platform.clients.sql import Connection, SqlClient
 from wearables_platform.domain.groups import age_band
+from wearables_platform.domain.time_policy import SETTLED_AFTER
+from wearables_platform.partitions import local_days
 from wearables_platform.signals.trend import Floats
 
 DEFINITION_VERSION: Final = "cohort-baselines/1"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
 from itertools import chain
 from typing import Any
 
@@ -18,6 +17,7 @@ from wearables_platform.batch.rules import CROSSING_US
 from wearables_platform.batch.windows import day_bounds_us
 from wearables_platform.clients.lake import Lake
 from wearables_platform.clients.sql import SqlClient
+from wearables_platform.partitions import local_days
 from wearables_platform.signals.rolling import LONG_S, SHORT_S
 from wearables_platform.signals.silence import LONGEST_US
 from wearables_platform.signals.wear import QUARTER_US
@@ -140,8 +140,7 @@ def occurs_before(table: pa.Table, key: Sequence[str]) -> pa.Array:
 
 def days_that_do_not_add_up(sql: SqlClient, utc_days: Sequence[str]) -> list[dict[str, Any]]:
     """Return the person-days whose steps are not the sum of the clean steps that begin in them."""
-    first = date.fromisoformat(min(utc_days)) - timedelta(days=1)
-    last = date.fromisoformat(max(utc_days)) + timedelta(days=1)
+    first, last = local_days(utc_days)
     rows = sql.rows(_DAYS_THAT_DIFFER, {"first": first, "last": last})
     return [row for row in rows if row["step_count"] != row["clean_steps"]]
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
-from wearables_platform.batch.measures import local_days, queries
+from wearables_platform.batch.measures import queries
 from wearables_platform.clients.sql import SqlClient
 from wearables_platform.domain.groups import DEFAULT_CUT_POINTS
 from wearables_platform.domain.heart_zones import ADULT_AGES, DEFAULT_HEART_ZONES
+from wearables_platform.partitions import local_days
 
 DEFINITION_VERSION: Final = "daily-heart-rate/1"
 # A reading stands for the time to the next one, up to twice the slowest rhythm common on wrists (5 minutes): a single

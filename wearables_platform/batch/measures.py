@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,9 +25,6 @@ MEASURES: Final[Mapping[str, str]] = {
 }
 """Name to unit."""
 
-# Late uploads of a day's evening are in when it has been over for so long.
-SETTLED_AFTER: Final = timedelta(hours=24)
-
 
 @dataclass(frozen=True)
 class PersonDay:
@@ -36,16 +33,6 @@ class PersonDay:
     participant_id: str
     local_day: date
     value: float
-
-
-def local_days(utc_days: Sequence[str]) -> tuple[date, date]:
-    """Return the first and last local day that some zone begins or ends within these UTC days.
-
-    >>> local_days(["2026-03-29", "2026-03-28"])
-    (datetime.date(2026, 3, 27), datetime.date(2026, 3, 30))
-    """
-    first, last = date.fromisoformat(min(utc_days)), date.fromisoformat(max(utc_days))
-    return first - timedelta(days=1), last + timedelta(days=1)
 
 
 def valid_days(connection: Connection, measure: str, first: date, last: date) -> Iterator[PersonDay]:

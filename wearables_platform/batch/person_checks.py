@@ -7,10 +7,11 @@ from datetime import timedelta
 from typing import Any, Final
 
 from wearables_platform.batch.cohort_baselines import months_touched
-from wearables_platform.batch.measures import local_days, queries
+from wearables_platform.batch.measures import queries
 from wearables_platform.batch.weekly_trend import TREND_DAYS, weeks_touched
 from wearables_platform.clients.sql import SqlClient
 from wearables_platform.domain.channels import QUANTITY_BY_NAME
+from wearables_platform.partitions import local_days
 
 Rows = list[dict[str, Any]]
 _PLAUSIBLE: Final = QUANTITY_BY_NAME["heart_rate"]

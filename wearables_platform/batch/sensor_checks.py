@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from wearables_platform.batch.sensor_readings import cleaning_of, local_days_touched, span_of
+from wearables_platform.batch.sensor_readings import cleaning_of, span_of
 from wearables_platform.batch.vitals import read_messages, stage
 from wearables_platform.clients.lake import Lake
 from wearables_platform.clients.sql import SqlClient, load_queries
 from wearables_platform.domain.sensor_types import SensorType
+from wearables_platform.partitions import local_days
 
 _queries: Final[Any] = load_queries(Path(__file__).parents[1] / "sql" / "sensors")
 
@@ -63,7 +64,7 @@ def hours_that_do_not_add_up(sql: SqlClient, sensor: SensorType, days: Sequence[
 
 def days_that_do_not_add_up(sql: SqlClient, sensor: SensorType, utc_days: Sequence[str]) -> Found:
     """Compare each person's local days with the clean readings of the devices they wore."""
-    first, last = local_days_touched(utc_days)
+    first, last = local_days(utc_days)
     with sql.transaction() as connection:
         rows = _queries.find_days_that_do_not_add_up(connection, sensor=sensor.name, first_day=first, last_day=last)
         return Found(0, [str(row) for row in rows])

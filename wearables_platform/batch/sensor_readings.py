@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from wearables_platform.clients.lake import Lake
 from wearables_platform.clients.sql import SqlClient, load_queries
 from wearables_platform.domain.sensor_types import SensorType
 from wearables_platform.domain.time_policy import from_us
+from wearables_platform.partitions import local_days
 
 _aggregates: Any = load_queries(Path(__file__).parents[1] / "sql" / "sensors")
 _STAGED: Final = {"sensor": "text", "channel": "text", "time": "timestamptz", "value": "float8", "unit": "text"}
@@ -75,18 +76,12 @@ def aggregate_hours(sql: SqlClient, sensor: SensorType, days: Sequence[str]) -> 
 
 def aggregate_days(sql: SqlClient, sensor: SensorType, utc_days: Sequence[str], as_of: datetime) -> int:
     """Make every local day these UTC days touch, in any zone, equal to its clean readings; returns how many changed."""
-    first, last = local_days_touched(utc_days)
+    first, last = local_days(utc_days)
     span = {"first_day": first, "last_day": last}
     with sql.transaction() as connection:
         gone: int = _aggregates.remove_empty_days(connection, sensor=sensor.name, **span)
         changed: int = _aggregates.aggregate_days(connection, **_asked(sensor), **span, as_of=as_of)
     return gone + changed
-
-
-def local_days_touched(utc_days: Sequence[str]) -> tuple[date, date]:
-    """Return the first and last local day that some zone begins or ends within these UTC days."""
-    day = timedelta(days=1)
-    return date.fromisoformat(min(utc_days)) - day, date.fromisoformat(max(utc_days)) + day
 
 
 def _asked(sensor: SensorType) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from wearables_platform.clients.sql import SqlClient, load_queries
+from wearables_platform.partitions import local_days
 
 _queries: Any = load_queries(Path(__file__).parents[1] / "sql" / "serving")
 
@@ -25,8 +26,7 @@ class Summarized:
 
 def summarize_days(sql: SqlClient, utc_days: Sequence[str], as_of: datetime) -> Summarized:
     """Summarize every local day that some zone begins or ends within these UTC days."""
-    first = date.fromisoformat(min(utc_days)) - timedelta(days=1)
-    last = date.fromisoformat(max(utc_days)) + timedelta(days=1)
+    first, last = local_days(utc_days)
     with sql.transaction() as connection:
         span = {"first_day": first, "last_day": last}
         _queries.remove_empty_days(connection, **span)

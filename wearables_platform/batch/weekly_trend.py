@@ -13,15 +13,15 @@ import numpy as np
 from wearables_platform.batch.heart_rate_days import Written
 from wearables_platform.batch.measures import (
     MEASURES,
-    SETTLED_AFTER,
     DerivedRows,
     PersonDay,
-    local_days,
     queries,
     status,
     valid_days,
 )
 from wearables_platform.clients.sql import SqlClient
+from wearables_platform.domain.time_policy import SETTLED_AFTER
+from wearables_platform.partitions import local_days
 from wearables_platform.signals.trend import Floats, mann_kendall, robust_z, theil_sen
 
 DEFINITION_VERSION: Final = "weekly-trend/1"

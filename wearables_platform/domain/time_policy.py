@@ -28,6 +28,8 @@ FUTURE_TOLERANCE_US = 3_600 * US_PER_S
 REGISTRATION_SPAN_US = 30 * US_PER_DAY
 # Wall clock minus monotonic clock moves by drift (ppm) between two messages of a boot; more than this is a step.
 CLOCK_STEP_TOLERANCE_US = 500_000
+# Late uploads of a local day's evening are in when it has been over for so long.
+SETTLED_AFTER = timedelta(hours=24)
 
 
 def to_us(moment: datetime) -> int:

@@ -9,8 +9,8 @@ from typing import Any, Final
 from wearables_platform.models.class_evaluate import ClassJudgement
 from wearables_platform.models.class_predict import ClassScorer
 from wearables_platform.models.class_set import ClassSet
-from wearables_platform.models.class_slices import KnownOf
 from wearables_platform.models.class_training import judge_held_out, judge_slices, judges_of
+from wearables_platform.models.slices import Known
 
 MIN_LIFT: Final = 1.5
 """Macro-F1 must be this many times what telling each activity as often as it occurs would give."""
@@ -59,7 +59,7 @@ def decide_classes(
     windows: ClassSet,
     *,
     trained_on: frozenset[str],
-    known: KnownOf,
+    known: Known,
 ) -> ClassVerdict:
     """Compare two versions on the held-out people of the candidate's own set, overall and in every slice.
 

@@ -13,9 +13,9 @@ from wearables_platform.models import training_files
 from wearables_platform.models.class_gate import ClassVerdict, decide_classes
 from wearables_platform.models.class_predict import ClassScorer, load_class_scorer
 from wearables_platform.models.class_set import ClassSet
-from wearables_platform.models.class_slices import KnownOf
 from wearables_platform.models.publishing import known_people, store_card
 from wearables_platform.models.registry import ModelRegistry, ModelVersion
+from wearables_platform.models.slices import Known
 from wearables_platform.signals.windows import WINDOW_US
 
 ALWAYS: Final = from_us(0)
@@ -31,7 +31,7 @@ class ClassPublished:
     verdict: ClassVerdict | None = None
 
 
-def publish_class_candidate(lake: Lake, registry: ModelRegistry, known: KnownOf, *, name: str) -> ClassPublished:
+def publish_class_candidate(lake: Lake, registry: ModelRegistry, known: Known, *, name: str) -> ClassPublished:
     """Judge the newest candidate against the version in force and publish or refuse it; the others are superseded.
 
     Windows from the end of its training data on are told by it; a first version tells all there are.
@@ -47,7 +47,7 @@ def publish_class_candidate(lake: Lake, registry: ModelRegistry, known: KnownOf,
     return decided
 
 
-def _decide(lake: Lake, registry: ModelRegistry, known: KnownOf, candidate: ModelVersion) -> ClassPublished:
+def _decide(lake: Lake, registry: ModelRegistry, known: Known, candidate: ModelVersion) -> ClassPublished:
     try:
         scorer = load_class_scorer(candidate.draft_release(), lake.get)
     except ModelRefused as exc:
@@ -74,7 +74,7 @@ def _effective_from(registry: ModelRegistry, name: str, windows: ClassSet) -> da
 def _verdict(
     lake: Lake,
     registry: ModelRegistry,
-    known: KnownOf,
+    known: Known,
     candidate: ModelVersion,
     scorer: ClassScorer,
     windows: ClassSet,

@@ -18,7 +18,6 @@ from wearables_platform.models.class_evaluate import (
 )
 from wearables_platform.models.class_predict import ClassScorer, load_class_scorer
 from wearables_platform.models.class_set import ClassSet
-from wearables_platform.models.class_slices import KnownOf, class_slices
 from wearables_platform.models.class_train import (
     CLASS_CODE_VERSION,
     ClassParams,
@@ -27,13 +26,14 @@ from wearables_platform.models.class_train import (
 )
 from wearables_platform.models.publishing import Trained, store_card
 from wearables_platform.models.registry import ModelRegistry, ModelVersion, span_of
+from wearables_platform.models.slices import Known, large_slices
 
 
 def train_class_candidate(
     lake: Lake,
     registry: ModelRegistry,
     windows: ClassSet,
-    known_of: KnownOf,
+    known_of: Known,
     *,
     name: str,
     params: ClassParams,
@@ -64,7 +64,7 @@ def train_class_candidate(
     return Trained(row, added=registry.add(row))
 
 
-def class_metrics(windows: ClassSet, known_of: KnownOf, params: ClassParams, scorer: ClassScorer) -> dict[str, Any]:
+def class_metrics(windows: ClassSet, known_of: Known, params: ClassParams, scorer: ClassScorer) -> dict[str, Any]:
     """Return every figure of a version: by person, on the held-out, by slice, and the random split as a warning."""
     warned = random_split(windows, params)
     return {
@@ -93,14 +93,15 @@ def judge_held_out(scorer: ClassScorer, windows: ClassSet, trained_on: frozenset
 
 
 def judge_slices(
-    scorer: ClassScorer, windows: ClassSet, known: KnownOf, trained_on: frozenset[str] = frozenset()
+    scorer: ClassScorer, windows: ClassSet, known: Known, trained_on: frozenset[str] = frozenset()
 ) -> dict[str, ClassJudgement]:
     """Judge a loaded version in every slice of the held-out people that is large enough to say something."""
     judges = judges_of(windows, trained_on)
     done, told, classes = tell_set(scorer, judges)
+    rate = np.array([f"{rate:.0f} Hz" for rate in judges.rate_hz], dtype=np.str_)
     return {
         name: judge_classes(classes, done[chosen], told[chosen], judges.person[chosen])
-        for name, chosen in class_slices(judges, known)
+        for name, chosen in large_slices(judges, known, rate)
     }
 
 

@@ -29,10 +29,10 @@ from wearables_platform.models.class_predict import (
     load_class_timeline,
 )
 from wearables_platform.models.class_set import ClassSet, assemble_classes
-from wearables_platform.models.class_slices import KnownOf
 from wearables_platform.models.class_train import ClassCandidate, ClassParams, train_classes
 from wearables_platform.models.inputs import imputed
 from wearables_platform.models.labels import Label, label_windows
+from wearables_platform.models.slices import Known
 from wearables_platform.models.spans import SPAN_FEATURES, Stretches, smoothed, span_matrix
 from wearables_platform.signals.windows import FEATURE_VERSION, WINDOW_US
 from wearables_platform.wire.v1.telemetry_pb2 import ModelRelease
@@ -302,13 +302,13 @@ def test_the_gate_refuses_a_worse_one_one_that_guesses_and_one_nobody_can_judge(
     stump = train_classes(labelled(), ClassParams(n_trees=1, min_leaf=300))
     weak = load_class_scorer(released(stump), lambda _path: stump.artifact)
     nobody: frozenset[str] = frozenset()
-    assert decide_classes(good, weak, labelled(), trained_on=nobody, known=KnownOf()).passed
-    refused = decide_classes(weak, good, labelled(), trained_on=nobody, known=KnownOf()).refusals
+    assert decide_classes(good, weak, labelled(), trained_on=nobody, known=Known()).passed
+    refused = decide_classes(weak, good, labelled(), trained_on=nobody, known=Known()).refusals
     assert any(reason.startswith("worse_macro_f1") for reason in refused)
-    alone = decide_classes(weak, None, labelled(), trained_on=nobody, known=KnownOf()).refusals
+    alone = decide_classes(weak, None, labelled(), trained_on=nobody, known=Known()).refusals
     assert any(reason.startswith("macro_f1") for reason in alone)
     everyone = frozenset(labelled().people)
-    unjudged = decide_classes(good, None, labelled(), trained_on=everyone, known=KnownOf()).refusals
+    unjudged = decide_classes(good, None, labelled(), trained_on=everyone, known=Known()).refusals
     assert unjudged[0].startswith("no_held_out_people")
 
 

@@ -49,10 +49,10 @@ def activity_class_model(
     """Train, evaluate and register a candidate from the current labelled windows."""
     from wearables_platform.models import training_files
     from wearables_platform.models.class_set import ClassSet
-    from wearables_platform.models.class_slices import read_known_of
     from wearables_platform.models.class_train import ClassParams
     from wearables_platform.models.class_training import train_class_candidate
     from wearables_platform.models.registry import ModelRegistry
+    from wearables_platform.models.slices import read_people_and_devices
 
     opened = lake.open()
     with terminal_errors_end_the_step() as spent, sql.open() as client:
@@ -60,7 +60,7 @@ def activity_class_model(
             opened,
             ModelRegistry(client, model_signing.read()),
             training_files.load_current_as(ClassSet, opened, CLASS_MODEL).training_set,
-            read_known_of(client),
+            read_people_and_devices(client),
             name=CLASS_MODEL,
             params=ClassParams(**config.model_dump()),
             trained_at=datetime.now(UTC),

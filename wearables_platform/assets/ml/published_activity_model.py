@@ -43,12 +43,12 @@ def published_activity_model(
 ) -> dg.MaterializeResult:  # type: ignore[type-arg] # Dagster compares the bare class
     """Judge the newest candidate and put it in force or refuse it."""
     from wearables_platform.models.class_publishing import publish_class_candidate
-    from wearables_platform.models.class_slices import read_known_of
     from wearables_platform.models.registry import ModelRegistry
+    from wearables_platform.models.slices import read_people_and_devices
 
     with terminal_errors_end_the_step() as spent, sql.open() as client:
         registry = ModelRegistry(client, model_signing.read(), "dagster published_activity_model")
-        published = publish_class_candidate(lake.open(), registry, read_known_of(client), name=CLASS_MODEL)
+        published = publish_class_candidate(lake.open(), registry, read_people_and_devices(client), name=CLASS_MODEL)
         in_force = registry.in_force(CLASS_MODEL)
     checks = [class_reload_check("in_force_reloads_and_tells_the_same", lake, in_force), _accepted(published)]
     return dg.MaterializeResult(metadata=_metadata(published) | spent.rate(1), check_results=checks)

@@ -8,6 +8,7 @@ import dagster as dg
 from wearables_platform.assets.report import bars, markdown_table, terminal_errors_end_the_step
 from wearables_platform.assets.sensors.declare import sensor_asset
 from wearables_platform.domain.sensor_types import SensorType
+from wearables_platform.partitions import local_days
 from wearables_platform.resources import SqlResource
 
 ROWS = (
@@ -32,11 +33,11 @@ def days_asset(sensor: SensorType) -> dg.AssetsDefinition:
         view="analytics.sensor_days_v1",
     )
     def daily(context: dg.AssetExecutionContext, sql: SqlResource) -> dg.MaterializeResult:  # type: ignore[type-arg] # Dagster compares the bare class
-        from wearables_platform.batch.sensor_readings import aggregate_days, local_days_touched
+        from wearables_platform.batch.sensor_readings import aggregate_days
 
         with terminal_errors_end_the_step() as spent, sql.open() as client:
             changed = aggregate_days(client, sensor, context.partition_keys, datetime.now(UTC))
-            rows = client.rows(ROWS, (sensor.name, *local_days_touched(context.partition_keys)))
+            rows = client.rows(ROWS, (sensor.name, *local_days(context.partition_keys)))
         readings: dict[str, float] = {}
         for row in rows:
             readings[str(row["local_day"])] = readings.get(str(row["local_day"]), 0) + row["readings"]

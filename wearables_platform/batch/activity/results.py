@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Final
 
 import pyarrow as pa
@@ -17,11 +17,9 @@ from wearables_platform.batch.activity.definition import (
     MILLION,
 )
 from wearables_platform.batch.activity.plan import LocalDay, Plan
-from wearables_platform.domain.time_policy import US_PER_S, from_us
+from wearables_platform.domain.time_policy import SETTLED_AFTER, US_PER_S, from_us
 
 VALID_DAY_S: Final = 10 * 3_600
-# Late uploads of the evening are in when the day has been over for so long.
-SETTLED_AFTER: Final = timedelta(hours=24)
 _WEAR: Final = ("worn_s", "not_worn_s", "wear_unknown_s", "unclassified_s")
 _BOUTS: Final = tuple(f"mvpa_bout_{minutes}min_s" for minutes in BOUT_MINUTES)
 _HOUR_S: Final = 3_600

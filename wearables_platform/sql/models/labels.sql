@@ -12,11 +12,3 @@ ORDER BY said_at, label_id;
 INSERT INTO ml.labels (participant_id, device_id, started_at, ended_at, label, said_by)
 VALUES (:participant_id, :device_id, :started_at, :ended_at, :label, :said_by)
 ON CONFLICT DO NOTHING;
-
--- name: list_models_of_devices()
--- The model of every device.
-SELECT device_id, device_model FROM registry.devices;
-
--- name: list_years_of_birth()
--- When each person was born.
-SELECT participant_id, birth_year FROM registry.participants;
