@@ -197,8 +197,8 @@ def final_findings(rows: WindowRows, readings: Readings, devices: int, limits: D
     over = parts.motion.add(rows.device, rows.start_us // MINUTE_US, motion_columns(rows))
     heart = heart_minutes(readings)
     minutes = joined(by_key(np.concatenate((over, parts.motion.left()))), heart)
-    events = [parts.minutes.step(minutes), parts.minutes.finish()]
+    events = parts.minutes.whole_hours(minutes)
     (wear, worn), (rest, worn_last) = parts.wear.step(rows), parts.wear.finish()
     rolling = np.concatenate((parts.rolling.step(rows), parts.rolling.finish()))
-    found = np.concatenate((*events, worn, worn_last))
+    found = np.concatenate((events, worn, worn_last))
     return Findings(found[~found["open"]], np.concatenate((wear, rest)), rolling, np.zeros(0, LATE))

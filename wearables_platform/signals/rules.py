@@ -89,15 +89,34 @@ class MinuteRules:
 
     def step(self, minutes: Table) -> Events:
         """Judge minutes, sorted by (device, minute) and later than those before; returns events begun or over."""
-        found = [self._judge(minutes[places]) for places in ranks(minutes["device"])]
-        return np.concatenate(found) if found else np.zeros(0, EVENT)
+        return self._judge_all(minutes, self._rest(minutes))
+
+    def whole_hours(self, minutes: Table) -> Events:
+        """Judge minutes of whole hours, sorted by (device, minute), with no memory of others; returns what is over.
+
+        Every hour of every device stands as a device of its own, all of them at once: an hour's events are a function
+        of the hour's minutes. So a day takes as many rounds as an hour does.
+        """
+        hour = minutes["span"] // MINUTES.per_hour
+        opens = np.append(True, (np.diff(minutes["device"]) != 0) | (np.diff(hour) != 0))[: len(minutes)]
+        apart = MinuteRules(self.params)
+        apart.grow(int(opens.sum()))
+        renumbered = minutes.copy()
+        renumbered["device"] = np.cumsum(opens) - 1
+        found = np.concatenate((apart._judge_all(renumbered, self._rest(minutes)), apart.finish()))
+        found["device"] = minutes["device"][opens][found["device"]]
+        return np.asarray(found[~found["open"]])
 
     def finish(self) -> Events:
         """Return what is going on as if it were over."""
         kinds = [(KIND_NUMBER[kind.name], kind.least) for kind in MINUTE_KINDS]
         return close_all(self.runs, kinds, MINUTES)
 
-    def _judge(self, minutes: Table) -> Events:
+    def _judge_all(self, minutes: Table, rest: Rest) -> Events:
+        found = [self._judge(minutes[places], _at(rest, places)) for places in ranks(minutes["device"])]
+        return np.concatenate(found) if found else np.zeros(0, EVENT)
+
+    def _judge(self, minutes: Table, rest: Rest) -> Events:
         device, tick = minutes["device"].astype(np.int64), minutes["span"].astype(np.int64)
         memory = self.memory[device]
         memory[memory["hour"] != tick // MINUTES.per_hour] = np.zeros((), MEMORY)
@@ -106,7 +125,7 @@ class MinuteRules:
             _stuck(minutes, self.params),
             _drifting(minutes, self.params),
             _implausible(minutes),
-            _high_at_rest(minutes, memory, self.params, self._rest(minutes)),
+            _high_at_rest(minutes, memory, self.params, rest),
             _locked(minutes, self.params),
             *_unusual(minutes, memory, self.params),
         ]
@@ -129,6 +148,12 @@ def ranks(device: NDArray[Any]) -> Iterator[NDArray[np.intp]]:
     rank = np.arange(len(device)) - first[np.cumsum(opens) - 1]
     order = np.argsort(rank, kind="stable")
     yield from np.split(order, np.flatnonzero(np.diff(rank[order])) + 1)
+
+
+def _at(rest: Rest, places: NDArray[np.intp]) -> Rest:
+    """Return what rest is at some places; where it is one for all, that."""
+    enmo_mg, high_bpm = (limit if isinstance(limit, float) else limit[places] for limit in rest)
+    return enmo_mg, high_bpm
 
 
 def _sign(kind: RuleKind, there: NDArray[np.bool_], value: NDArray[Any], score: NDArray[Any] | None = None) -> Sign:
