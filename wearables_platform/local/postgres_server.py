@@ -30,6 +30,8 @@ OPTIONS = {
     "unix_socket_directories": "",
     "max_connections": "120",
     "shared_buffers": "128MB",
+    # Statements here run for milliseconds to a second; to compile one takes as long.
+    "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
