@@ -1,14 +1,16 @@
-"""The batch side of the demo, as a process: ``python -m wearables_platform.demo.batch PHASE REPORT``.
+"""The batch side of the demo, as a process: ``python -m wearables_platform.demo.batch``.
 
-One process for a phase, because importing Dagster costs more than running these assets. Everything is materialized
-through the instance's own storage, so the Dagster UI shows it like any other run. Each finished part is one line.
+Asked on its input for one part after the other, a line of JSON each, [phase, title]; answers each on its output with a
+line of what became of it. It stays, because importing Dagster costs more than running most parts. Everything is
+materialized through the instance's own storage, so the Dagster UI shows it like any other run.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
+import time
+from dataclasses import asdict
 from typing import Any, Final
 
 import dagster as dg
@@ -16,6 +18,7 @@ import dagster as dg
 from wearables_platform.definitions import defs
 from wearables_platform.demo.cast import SCORED_FROM
 from wearables_platform.demo.phases import PHASES, Part
+from wearables_platform.demo.timings import PartOutcome
 
 CONFIG: Final = {"ops": {"published_model": {"config": {"effective_from": SCORED_FROM.isoformat()}}}}
 
@@ -35,17 +38,22 @@ def materialize(part: Part, instance: dg.DagsterInstance) -> bool:
     return bool(result.success)
 
 
+def timed(part: Part, instance: dg.DagsterInstance) -> PartOutcome:
+    """Run one part and say what it took."""
+    began_s, began_cpu_s = time.monotonic(), time.process_time()
+    succeeded = materialize(part, instance)
+    return PartOutcome(succeeded, round(time.monotonic() - began_s, 1), round(time.process_time() - began_cpu_s, 1))
+
+
 def main() -> int:
-    """Run a phase; exit code 0 if every part succeeded."""
-    phase, report = sys.argv[1], Path(sys.argv[2])
-    outcomes: dict[str, bool] = {}
+    """Run parts until nobody asks for more."""
     with dg.DagsterInstance.get() as instance:
-        for part in PHASES[phase]:
-            succeeded = outcomes[f"{phase}: {part.title}"] = materialize(part, instance)
-            sys.stdout.write(f"{part.title}: {'done' if succeeded else 'FAILED'}\n")
+        for line in sys.stdin:
+            phase, title = json.loads(line)
+            part = next(part for part in PHASES[phase] if part.title == title)
+            sys.stdout.write(json.dumps(asdict(timed(part, instance))) + "\n")
             sys.stdout.flush()
-    report.write_text(json.dumps(outcomes))
-    return 0 if all(outcomes.values()) else 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 # Every UTC day on which anything of the demo happens.
@@ -11,43 +11,72 @@ LAST_DAY: Final = "2026-04-05"
 
 
 class Part(NamedTuple):
-    """Assets that are materialized together; unpartitioned ones have no days."""
+    """Assets that are materialized together.
+
+    Attributes
+    ----------
+    after
+        The parts of the phase that must have ended before it begins: what it reads is theirs.
+    days
+        Unpartitioned assets have none.
+    """
 
     title: str
     assets: Sequence[str]
+    after: Sequence[str] = ()
     days: tuple[str, str] | None = (FIRST_DAY, LAST_DAY)
 
 
-PHASES: Final[dict[str, Sequence[Part]]] = {
+LEARN: Final = "learn"
+PROVE: Final = "prove"
+MODEL: Final = "model"
+
+_RAW: Final = Part("archive to Parquet", ("raw_acceleration", "raw_vitals", "raw_status"))
+_FEATURES: Final = Part(
+    "features", ("window_features", "spike_events", "rule_events", "wear", "rolling_features"), (_RAW.title,)
+)
+_ACTIVITY: Final = Part("activity", ("hourly_activity", "daily_activity"), (_FEATURES.title,))
+
+# Of the parts that may begin, the first listed does: what most others wait for comes first.
+PHASES: Final[Mapping[str, Sequence[Part]]] = {
     # The recordings and the vitals are in: clean them, learn from them, publish a model.
-    "learn": (
-        Part("archive to Parquet", ("raw_acceleration", "raw_vitals", "raw_status")),
-        Part("heart rate and steps", ("heart_rate", "steps")),
+    LEARN: (
+        _RAW,
+        _FEATURES,
+        Part(MODEL, ("training_set", "activity_anomaly_model", "published_model"), (_FEATURES.title,), None),
+        Part("heart rate and steps", ("heart_rate", "steps"), (_RAW.title,)),
+        _ACTIVITY,
+        Part(
+            "activities",
+            ("activity_training_set", "activity_class_model", "published_activity_model"),
+            (_FEATURES.title,),
+            None,
+        ),
+        Part(
+            "people's days and weeks",
+            ("daily_heart_rate", "daily_summary", "weekly_trend", "cohort_baselines"),
+            ("heart rate and steps", _ACTIVITY.title),
+        ),
         Part(
             "skin temperature",
             ("skin_temperature", "skin_temperature_hourly", "skin_temperature_daily", "undeclared_readings"),
+            (_RAW.title,),
         ),
-        Part(
-            "features",
-            ("window_features", "spike_events", "rule_events", "wear", "rolling_features"),
-        ),
-        Part("activity", ("hourly_activity", "daily_activity")),
-        Part("people's days and weeks", ("daily_heart_rate", "daily_summary", "weekly_trend", "cohort_baselines")),
-        Part("model", ("training_set", "activity_anomaly_model", "published_model"), None),
-        Part("activities", ("activity_training_set", "activity_class_model", "published_activity_model"), None),
     ),
     # The fleet is in, scored by that model: recompute, compare with the stream, account for every message.
-    "prove": (
-        Part("archive to Parquet", ("raw_acceleration", "raw_vitals", "raw_status")),
-        Part("quarantine", ("quarantined_messages",), None),
-        Part(
-            "features",
-            ("window_features", "spike_events", "rule_events", "wear", "rolling_features"),
-        ),
-        Part("activity", ("hourly_activity", "daily_activity")),
+    PROVE: (
+        _RAW,
+        _FEATURES,
+        Part("parity", ("parity",), (_FEATURES.title,)),
+        Part("conservation", ("conservation",), ("parity",), None),
+        _ACTIVITY,
         # On the days with movement; the others have nothing to tell.
-        Part("insights", ("activity_segments", "unusual_periods"), ("2026-03-28", "2026-03-29")),
-        Part("parity", ("parity",)),
-        Part("conservation", ("conservation",), None),
+        Part(
+            "insights",
+            ("activity_segments", "unusual_periods"),
+            (_FEATURES.title,),
+            ("2026-03-28", "2026-03-29"),
+        ),
+        Part("quarantine", ("quarantined_messages",), (), None),
     ),
 }

@@ -39,20 +39,13 @@ def wait_until_consumed(stores: Stores, check: Check, say: Say) -> None:
     total = sum(map(len, log.values()))
 
     def reached() -> str | None:
-        outcomes = (findings.archive_outcomes(stores.mongo), findings.stream_outcomes(stores.sql))
-        archived, streamed = (
-            sum(len(held) for places in each.values() for held in places.values()) for each in outcomes
-        )
+        archived, streamed = findings.count_archived(stores.mongo), findings.count_streamed(stores.sql)
         return None if min(archived, streamed) >= total else f"archived {archived}, streamed {streamed} of {total}"
 
     if total == 0:
         msg = "nothing arrived in Kafka: see the clients' logs"
         raise TerminalError(msg)
     _wait(reached, check, say)
-
-
-def _total(outcomes: dict[str, findings.Positions]) -> int:
-    return sum(len(held) for places in outcomes.values() for held in places.values())
 
 
 def wait_until_windows(stores: Stores, windows: int, devices: list[str], check: Check, say: Say) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -20,13 +17,15 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from wearables_platform.clients.sql import SqlClient
 from wearables_platform.demo import cast as people
+from wearables_platform.demo.batch_workers import BatchRun, Worker, start_workers
 from wearables_platform.demo.cast import Cast, make_cast
 from wearables_platform.demo.clients import ClientProcess
 from wearables_platform.demo.instance import Instance
 from wearables_platform.demo.judge import Judge, Planted, Stores
-from wearables_platform.demo.phases import PHASES
+from wearables_platform.demo.phases import LEARN, MODEL, PHASES, PROVE
 from wearables_platform.demo.progress import wait_until_consumed, wait_until_model_is_live, wait_until_windows
 from wearables_platform.demo.scorecard import Scorecard
+from wearables_platform.demo.timings import FILE_NAME, NOT_DONE, PartOutcome, Timings
 from wearables_platform.domain.time_policy import from_us, to_us
 from wearables_platform.edge.simulation.fleet import fleet_truth, simulated_fleet
 from wearables_platform.edge.simulation.truth import FleetTruth
@@ -37,16 +36,16 @@ from wearables_platform.local.failures import ExitCode
 from wearables_platform.local.files import write_atomically
 from wearables_platform.local.layout import RunDirectory
 from wearables_platform.local.mqtt_credentials import MqttCredentials
-from wearables_platform.local.running import log_tail
 from wearables_platform.models.labels import LabelBook
 from wearables_platform.registry import Enrolment, Participant, Registry
-from wearables_platform.settings import Settings, load_settings
+from wearables_platform.settings import Settings
 
 SABOTAGES: Final = {"drop-message": ("archive", "wearables_platform.demo.dropping_archive")}
 FLEET_SECONDS: Final = 60
 FLEET_SPEED: Final = 12.0
 RECORDINGS_SPEED: Final = 60.0
 WATCH_S: Final = 0.5
+POLL_S: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,9 @@ class Demo:
         self._began_s = time.monotonic()
         self._cast = make_cast(options.seed)
         self._clients: list[ClientProcess] = []
+        self._workers: Sequence[Worker] = ()
+        self._batch: dict[str, BatchRun] = {}
+        self._timings = Timings()
 
     def run(self) -> ExitCode:
         """Run everything; the exit code says whether every line holds."""
@@ -82,9 +84,11 @@ class Demo:
             opened.callback(self._stop_clients)
             with self._step("start servers and processes") as say:
                 settings = instance.wait_ready(say)
+            self._start_batch(settings, opened)
             stores = Stores.open(settings, opened)
             scorecard = self._play(instance, stores, fleet, vitals)
             scorecard.write(self._run.root / "scorecard.json")
+            self._timings.write(self._run.root / FILE_NAME, self._outcomes())
             scorecard.show(self._console)
             if self._options.keep:
                 self._show_addresses(settings)
@@ -94,27 +98,38 @@ class Demo:
     def _play(
         self, instance: Instance, stores: Stores, fleet: Future[FleetTruth], vitals: Future[VitalsTruth]
     ) -> Scorecard:
+        def check() -> None:
+            """Look after what goes on meanwhile, whatever else is waited for."""
+            instance.check()
+            for run in self._batch.values():
+                run.advance(lambda _: None)
+
         with self._step("enrol participants and devices") as say:
             self._enrol(stores.settings)
             say(f"{len(self._cast.everyone)} participants")
         with self._step("play real recordings over MQTT and 35 days of vitals over HTTP") as say:
-            self._play_clients([self._recordings(), self._vitals(stores.settings)], instance)
-            wait_until_consumed(stores, instance.check, say)
-        with self._step("clean, aggregate, learn and publish a model (Dagster)") as say:
-            self._batch("learn", instance, say)
-            wait_until_model_is_live(stores, instance.check, say)
+            self._play_clients([self._recordings(), self._vitals(stores.settings)], check)
+            wait_until_consumed(stores, check, say)
+        self._begin(LEARN)
+        with self._step("archive, features, learn and publish a model (Dagster)") as say:
+            self._wait_for(LEARN, MODEL, instance, say)
+            wait_until_model_is_live(stores, check, say)
         with self._step("play the simulated 16 kHz fleet with everything it does wrong") as say:
-            self._play_clients([self._fleet()], instance)
-            wait_until_consumed(stores, instance.check, say)
+            self._play_clients([self._fleet()], check)
+            wait_until_consumed(stores, check, say)
             truth = fleet.result()
-            wait_until_windows(stores, truth.windows, truth.devices, instance.check, say)
+            wait_until_windows(stores, truth.windows, truth.devices, check, say)
+        with self._step("the rest of cleaning, aggregating and learning, begun before the fleet (Dagster)") as say:
+            self._wait_for(LEARN, None, instance, say)
+        self._begin(PROVE)
         with self._step("recompute and compare with the stream (Dagster)") as say:
-            self._batch("prove", instance, say)
+            self._wait_for(PROVE, None, instance, say)
         with self._step("hold what was found against what was planted"):
             letters = [tuple(row) for row in json.loads(self._path("vitals-letters.json").read_text())]
             planted = Planted(self._cast, truth, vitals.result(), letters)
             reports = [self._path(f"{client.name}.json") for client in self._clients]
-            lines = Judge(planted, stores, reports, self._batch_outcomes()).lines()
+            succeeded = {title: outcome.succeeded for title, outcome in self._outcomes().items()}
+            lines = Judge(planted, stores, reports, succeeded).lines()
         return Scorecard(self._options.seed, lines, time.monotonic() - self._began_s)
 
     def _path(self, name: str) -> Path:
@@ -172,45 +187,47 @@ class Demo:
             "fleet", "run_fleet", devices, *arguments, f"--speed={FLEET_SPEED}", f"--seed={self._options.seed}"
         )
 
-    def _play_clients(self, clients: list[ClientProcess], instance: Instance) -> None:
+    def _play_clients(self, clients: list[ClientProcess], check: Callable[[], None]) -> None:
         self._clients += clients
         for client in clients:
             client.start()
         while not all([client.done() for client in clients]):
-            instance.check()
+            check()
             time.sleep(WATCH_S)
 
     def _stop_clients(self) -> None:
         for client in self._clients:
             client.stop()
 
-    def _batch(self, phase: str, instance: Instance, say: Callable[[str], None]) -> None:
-        log_file = self._run.logs / f"demo-batch-{phase}.log"
-        environment = {
-            **os.environ,
-            "WEARABLES_RUN_DIR": str(self._run.root.resolve()),
-            "DAGSTER_HOME": str(self._run.dagster_home.resolve()),
-            URL_VARIABLE: load_settings(run_dir=self._run.root).require("dagster_sql_url"),
-        }
-        report = self._path(f"batch-{phase}.json")
-        command = [sys.executable, "-m", "wearables_platform.demo.batch", phase, str(report)]
-        with log_file.open("wb") as log:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment, text=True)
-        assert process.stdout is not None
-        for line in process.stdout:
-            say(line.strip())
-        instance.check()
-        if process.wait() != 0:
-            # The demo goes on: the scorecard says what failed, with every other line beside it.
-            self._console.print(f"[red]Dagster: {phase} did not succeed[/]: {log_tail(log_file)}", soft_wrap=True)
+    def _start_batch(self, settings: Settings, opened: ExitStack) -> None:
+        """Start Dagster's side now: it has imported everything by the time it is asked."""
+        variables = {URL_VARIABLE: settings.require("dagster_sql_url")}
+        self._workers = start_workers(self._run.root, self._run.dagster_home, variables, self._run.logs)
+        for worker in self._workers:
+            opened.callback(worker.stop)
 
-    def _batch_outcomes(self) -> dict[str, bool]:
-        """Return what became of every part of both phases; a phase that died left no report."""
-        outcomes = {f"{phase}: {part.title}": False for phase, parts in PHASES.items() for part in parts}
-        for phase in PHASES:
-            report = self._path(f"batch-{phase}.json")
-            outcomes |= json.loads(report.read_text()) if report.exists() else {}
-        return outcomes
+    def _begin(self, phase: str) -> None:
+        self._batch[phase] = BatchRun(phase, self._workers)
+
+    def _wait_for(self, phase: str, title: str | None, instance: Instance, say: Callable[[str], None]) -> None:
+        """Wait until a part of a phase has ended, or, without a title, all of it."""
+        run = self._batch[phase]
+        while not (run.ended if title is None else run.has_ended(title)):
+            run.advance(say)
+            instance.check()
+            time.sleep(POLL_S)
+        for failed in run.failed if title is None else ():
+            # The demo goes on: the scorecard says what failed, with every other line beside it.
+            logs = f"{self._run.logs}/demo-batch-*.log"
+            self._console.print(f"[red]Dagster: {phase}: {failed} did not succeed[/]: see {logs}", soft_wrap=True)
+
+    def _outcomes(self) -> dict[str, PartOutcome]:
+        """Return what became of every part of both phases."""
+        return {
+            f"{phase}: {part.title}": self._batch[phase].outcomes.get(part.title, NOT_DONE)
+            for phase, parts in PHASES.items()
+            for part in parts
+        }
 
     @contextmanager
     def _step(self, title: str) -> Iterator[Callable[[str], None]]:
@@ -224,7 +241,7 @@ class Demo:
         with Progress(*columns, console=self._console, transient=True) as progress:
             task = progress.add_task(title, total=None)
             yield lambda line: progress.update(task, description=f"{title}: {line[:60]}")
-        took_s = time.monotonic() - began_s
+        took_s = self._timings.steps_s[title] = time.monotonic() - began_s
         self._console.print(f"[green]done[/] {title} [dim]({took_s:.1f} s)[/]", highlight=False, soft_wrap=True)
 
     def _show_addresses(self, settings: Settings) -> None:
