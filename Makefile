@@ -87,7 +87,7 @@ ci:  ## exactly what CI runs
 
 clean:  ## end the running platform and remove what it and the tests left (not .venv)
 	@if [ -x $(BIN)/wearables ]; then $(BIN)/wearables down 2>/dev/null || true; fi
-	rm -rf .wearables .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .wearables .wearables-sabotaged .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 
 # --- the environment ---------------------------------------------------------------------------------------------
 
@@ -107,8 +107,9 @@ $(VENV)/.installed-%: requirements/%.txt pyproject.toml $(VENV)/.bootstrapped
 	@echo "compiling"
 	@# Python's own bytecode, too: without it a start takes three times as long. uv writes none, and some environments
 	@# ask Python for none; what the processes import is compiled here, once.
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m stream.warm
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c "$(IMPORTED)"
+	@# Both at once: each is one processor's work, and what both write is put in place whole.
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m stream.warm & kernels=$$!; \
+	  PYTHONDONTWRITEBYTECODE= $(BIN)/python -c "$(IMPORTED)" && wait $$kernels
 	@touch $@
 
 $(VENV)/.bootstrapped: requirements/bootstrap.txt
