@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SAMPLE_ROWS = 5
 SHOWN_CHARACTERS = 60
+LABEL_POINTS = 6
+CHARACTER_INCHES = 0.65 * LABEL_POINTS / 72
 
 
 class Spent:
@@ -145,14 +147,8 @@ def markdown_table(names: Sequence[str], rows: Any) -> dg.MarkdownMetadataValue:
 
 def bars(values: Mapping[str, float], title: str, unit: str) -> dg.MarkdownMetadataValue:
     """Draw one bar per name as a PNG inside Markdown."""
-    from matplotlib.figure import Figure  # not pyplot: no global state in a long-lived process
-
-    figure = Figure(figsize=(6, 2.2), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _axes(title, unit, max(map(len, values), default=0))
     axes.bar(list(values), list(values.values()), color="#4477aa")
-    axes.set_title(title, fontsize=9)
-    axes.set_ylabel(unit, fontsize=8)
-    axes.tick_params(axis="both", labelsize=6)
     axes.tick_params(axis="x", rotation=90)
     return _markdown(figure, title)
 
@@ -161,16 +157,28 @@ def lines(
     series: Mapping[str, tuple[Sequence[Any], Sequence[float]]], title: str, unit: str
 ) -> dg.MarkdownMetadataValue:
     """Draw lines over time as a PNG inside Markdown."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 2.2), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _axes(title, unit, 1)
     for label, (at, values) in series.items():
         axes.plot(at, values, linewidth=0.8, label=label)
+    return _markdown(figure, title)
+
+
+def _axes(title: str, unit: str, label_characters: int) -> tuple[Any, Any]:
+    """Return a small figure and its axes, with room below for upright labels of so many characters.
+
+    The margins are reckoned: to let matplotlib find them costs as much as drawing twice more.
+    """
+    from matplotlib.figure import Figure  # not pyplot: no global state in a long-lived process
+
+    width, height = 6.0, 2.2
+    below = min(CHARACTER_INCHES * label_characters + 0.15, height / 2)
+    figure = Figure(figsize=(width, height))
+    axes = figure.subplots()
+    figure.subplots_adjust(left=0.7 / width, right=1 - 0.1 / width, top=1 - 0.25 / height, bottom=below / height)
     axes.set_title(title, fontsize=9)
     axes.set_ylabel(unit, fontsize=8)
-    axes.tick_params(axis="both", labelsize=6)
-    return _markdown(figure, title)
+    axes.tick_params(axis="both", labelsize=LABEL_POINTS)
+    return figure, axes
 
 
 def _markdown(figure: Any, alt: str) -> dg.MarkdownMetadataValue:
