@@ -36,17 +36,20 @@ hours AS (
     CROSS JOIN LATERAL (
         SELECT h.hour_start >= a.from_time AND h.hour_start + interval '1 hour' <= a.to_time AS whole) w
     GROUP BY 1, 2
+),
+overlapping AS (
+    SELECT a.participant_id, a.local_day FROM assigned a JOIN assigned b USING (device_id)
+    WHERE a.number <> b.number AND a.from_time < b.to_time AND b.from_time < a.to_time
+    UNION
+    SELECT participant_id, local_day FROM assigned a JOIN assigned b USING (participant_id, local_day)
+    WHERE a.number <> b.number AND a.from_time < b.to_time AND b.from_time < a.to_time
 )
 SELECT d.participant_id, d.local_day::text AS local_day, d.windows, d.steps, h.least_windows, h.most_windows,
        h.least_steps, h.most_steps
 FROM telemetry.daily_activity d
 LEFT JOIN hours h USING (participant_id, local_day)
 WHERE d.ends > %(first)s AND d.begins < %(end)s AND d.begins >= %(synced_from)s AND d.ends <= %(synced_to)s
-  AND NOT EXISTS (
-      SELECT FROM assigned a JOIN assigned b ON a.number <> b.number
-         AND (a.device_id = b.device_id OR (a.participant_id, a.local_day) = (b.participant_id, b.local_day))
-         AND a.from_time < b.to_time AND b.from_time < a.to_time
-      WHERE (a.participant_id, a.local_day) = (d.participant_id, d.local_day))
+  AND NOT EXISTS (SELECT FROM overlapping o WHERE (o.participant_id, o.local_day) = (d.participant_id, d.local_day))
   AND (h.participant_id IS NULL OR d.windows NOT BETWEEN h.least_windows AND h.most_windows
        OR d.steps NOT BETWEEN h.least_steps AND h.most_steps)
 """
