@@ -212,21 +212,6 @@ def days_add_up_to_hours(
     return verdict(context, passed=not wrong, metadata=offending(wrong))
 
 
-@dg.asset_check(
-    asset="daily_summary",
-    blocking=True,
-    partitions_def=DAYS,
-    description="Steps summed over people and days equal the clean steps they were summed from.",
-)
-def days_add_up_to_readings(context: dg.AssetCheckExecutionContext, sql: SqlResource) -> dg.AssetCheckResult:
-    """Compare each person's days with their clean steps."""
-    from wearables_platform.batch.feature_checks import days_that_do_not_add_up
-
-    with sql.open() as client:
-        wrong = days_that_do_not_add_up(client, context.partition_keys)
-    return verdict(context, passed=not wrong, metadata=offending(wrong))
-
-
 def _insights_check(asset: str) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=asset,
@@ -267,7 +252,6 @@ CHECKS = [
     _features_check("rolling_features"),
     hours_add_up_to_windows,
     days_add_up_to_hours,
-    days_add_up_to_readings,
     *PERSON_CHECKS,
     _insights_check("activity_segments"),
     _insights_check("unusual_periods"),

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from wearables_platform.batch.activity.plan import Plan, cut_spans, plan_hours
+from wearables_platform.batch.activity.plan import Plan, plan_hours, planned_spans
 from wearables_platform.clients.lake import Lake
 from wearables_platform.clients.lake_files import FileObjects
 from wearables_platform.domain.groups import DEFAULT_CUT_POINTS, CutPoints
@@ -140,7 +140,7 @@ def rig(
     first, last = date.fromisoformat(utc_days[0]), date.fromisoformat(utc_days[-1])
     plan = plan_hours(lake, utc_days, cut_points)
     assigned = local_days(worn, first - timedelta(days=1), last + timedelta(days=1))
-    days, spans = cut_spans(assigned, lambda: {row["device_id"] for row in windows})
+    days, spans = planned_spans(assigned)
     return Rig(lake, windows, wear, replace(plan, days=days, spans=spans))
 
 

@@ -16,8 +16,6 @@ from wearables_platform.batch.null_bounds import is_missing, too_many
 from wearables_platform.batch.rules import CROSSING_US
 from wearables_platform.batch.windows import day_bounds_us
 from wearables_platform.clients.lake import Lake
-from wearables_platform.clients.sql import SqlClient
-from wearables_platform.partitions import local_days
 from wearables_platform.signals.rolling import LONG_S, SHORT_S
 from wearables_platform.signals.silence import LONGEST_US
 from wearables_platform.signals.wear import QUARTER_US
@@ -98,18 +96,6 @@ _EXPECTED = {
     ),
 }
 
-_DAYS_THAT_DIFFER = """
-SELECT d.participant_id, d.local_day::text AS local_day, d.step_count, (
-    SELECT sum(s.step_count) FROM registry.assignments a
-    JOIN telemetry.steps s ON s.device_id = a.device_id AND s.start_time >= a.valid_from AND s.start_time < a.valid_to
-    WHERE a.participant_id = d.participant_id
-      AND (s.start_time AT TIME ZONE d.time_zone)::date = d.local_day
-      AND s.start_time >= d.local_day - interval '2 days' AND s.start_time < d.local_day + interval '3 days'
-) AS clean_steps
-FROM telemetry.daily_summary d
-WHERE d.local_day BETWEEN %(first)s AND %(last)s
-"""
-
 
 def faults_of_days(asset: str, lake: Lake, days: Sequence[str]) -> tuple[int, list[Fault]]:
     """Return how many rows the days hold and what is wrong with them, with the rows it is wrong of."""
@@ -136,13 +122,6 @@ def occurs_before(table: pa.Table, key: Sequence[str]) -> pa.Array:
     again = np.ones(table.num_rows, bool)
     again[firsts] = False
     return pa.array(again)
-
-
-def days_that_do_not_add_up(sql: SqlClient, utc_days: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the person-days whose steps are not the sum of the clean steps that begin in them."""
-    first, last = local_days(utc_days)
-    rows = sql.rows(_DAYS_THAT_DIFFER, {"first": first, "last": last})
-    return [row for row in rows if row["step_count"] != row["clean_steps"]]
 
 
 class _Found:

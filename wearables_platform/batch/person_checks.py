@@ -30,6 +30,12 @@ def days_unlike_readings(sql: SqlClient, utc_days: Sequence[str]) -> Rows:
     return sql.rows(queries.find_days_unlike_readings.sql, {"first_day": first, "last_day": last})
 
 
+def summaries_unlike_steps(sql: SqlClient, utc_days: Sequence[str]) -> Rows:
+    """Return the days whose steps are not the sum of the clean steps that count for them."""
+    first, last = local_days(utc_days)
+    return sql.rows(queries.find_summaries_unlike_steps.sql, {"first_day": first, "last_day": last})
+
+
 def summaries_unlike_heart_rate(sql: SqlClient, utc_days: Sequence[str]) -> Rows:
     """Return the days of which the summary says something else than daily heart rate."""
     first, last = local_days(utc_days)

@@ -30,7 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wearables_platform.batch.activity.engines import compute_all, duckdb_engine, spark_is_missing
-from wearables_platform.batch.activity.plan import Plan, cut_spans, plan_hours
+from wearables_platform.batch.activity.plan import Plan, plan_hours, planned_spans
 from wearables_platform.clients.lake import Lake
 from wearables_platform.clients.lake_files import FileObjects
 from wearables_platform.domain.groups import DEFAULT_CUT_POINTS
@@ -72,7 +72,7 @@ def generate(lake: Lake, rows: int) -> Plan:
     days = [(FIRST_DAY + timedelta(days=step)).isoformat() for step in range(DAYS)]
     worn = [Worn(f"person-{name}", "Europe/Berlin", name) for name in names]
     assigned = local_days(worn, FIRST_DAY, FIRST_DAY + timedelta(days=DAYS))
-    local, spans = cut_spans(assigned, set)
+    local, spans = planned_spans(assigned)
     return replace(plan_hours(lake, days, DEFAULT_CUT_POINTS), days=local, spans=spans)
 
 

@@ -79,6 +79,23 @@ def test_days_add_up_and_building_again_changes_no_row(world: BatchWorld) -> Non
     assert rows_of(world, "daily_activity_history") == []
 
 
+def test_of_two_devices_worn_at_once_each_hour_counts_once(world: BatchWorld) -> None:
+    begin = int(datetime(2026, 3, 28, 12, tzinfo=UTC).timestamp())
+    rng, hour = np.random.default_rng(5), 3_600
+    old = window_rows(rng, "old", np.arange(begin, begin + 4 * hour))
+    new = window_rows(rng, "new", np.arange(begin + hour, begin + 2 * hour))
+    for device, since in (("old", datetime(2026, 1, 1, tzinfo=UTC)), ("new", datetime(2026, 2, 1, tzinfo=UTC))):
+        assign(world, Worn("p-1", "UTC", device, valid_from=since))
+    publish(world.lake, WINDOWS_DATASET, [*new, *old])
+    publish(world.lake, WEAR_DATASET, [])
+    result = world.build(*ACTIVITY, **SPAN)
+    assert all(check.passed for check in result.get_asset_check_evaluations())
+    (day,) = rows_of(world, "daily_activity")
+    assert (day["windows"], day["device_ids"]) == (4 * hour, ["new", "old"])
+    counted = [row for row in old if not begin + hour <= row["second"] < begin + 2 * hour] + new
+    assert day["steps"] == sum(row["steps"] or 0 for row in counted)
+
+
 def test_what_changed_is_kept_and_what_is_gone_is_removed_and_may_come_back(world: BatchWorld) -> None:
     enrol(world, "p-1", "watch-1", "Europe/Berlin")
     an_evening(world, hours=3.0)

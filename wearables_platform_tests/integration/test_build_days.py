@@ -334,7 +334,7 @@ def test_hours_add_up_and_every_materialization_says_what_it_wrote(world: BatchW
 
 
 def test_readings_that_miss_values_and_days_that_do_not_add_up_are_found_with_their_rows(world: BatchWorld) -> None:
-    from wearables_platform.batch.feature_checks import days_that_do_not_add_up
+    from wearables_platform.batch.person_checks import summaries_unlike_steps
     from wearables_platform.batch.table_checks import faults_of_table
 
     enrol(world, "p-1", "watch-1", "Europe/Berlin")
@@ -358,7 +358,7 @@ def test_readings_that_miss_values_and_days_that_do_not_add_up_are_found_with_th
     rows, (fault,) = faults_of_table("heart_rate", world.sql, [DAY])
     assert (rows, fault.count, fault.rows[0]["device_id"]) == (1, 1, "watch-1")
     assert fault.what == "bpm is missing in 1 of 1 rows, at most 0% may be: always there"
-    (differing,) = days_that_do_not_add_up(world.sql, [DAY])
+    (differing,) = summaries_unlike_steps(world.sql, [DAY])
     assert (differing["participant_id"], differing["step_count"], differing["clean_steps"]) == ("p-1", 9, None)
 
 

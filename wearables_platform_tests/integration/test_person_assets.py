@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import dagster as dg
 import numpy as np
@@ -10,6 +11,10 @@ import psycopg
 import pytest
 from scipy import stats
 
+from wearables_platform.batch.person_checks import weekly_trend_faults
+from wearables_platform.batch.sensor_checks import days_that_do_not_add_up
+from wearables_platform.batch.sensor_readings import aggregate_days
+from wearables_platform.sensor_catalogue import sensor_types
 from wearables_platform_tests.person_world import PersonWorld
 
 pytestmark = [pytest.mark.integration, pytest.mark.sql]
@@ -259,6 +264,8 @@ def test_activity_is_followed_by_the_days_worn_long_enough(world: PersonWorld) -
     *_, last = world.sql.rows("SELECT * FROM telemetry.weekly_trend WHERE measure = 'mvpa' ORDER BY week_start")
     # Planted from 2 February on, less the day worn for an hour and the last, not yet final; a minute more each day.
     assert (last["unit"], last["valid_days"], last["slope_per_week"]) == ("minutes", 25, pytest.approx(7.0))
+    # The check holds a week's median against the days of its own measure.
+    assert weekly_trend_faults(world.sql, ["2026-02-01", "2026-02-28"]) == []
 
 
 def test_a_broken_row_fails_its_blocking_check_and_is_shown(world: PersonWorld) -> None:
@@ -273,3 +280,69 @@ def test_a_broken_row_fails_its_blocking_check_and_is_shown(world: PersonWorld) 
     world.write("2026-02-01", "2026-02-28")
     result = world.build("2026-02-27", "2026-02-28")  # written again, all of it is repaired
     assert all(check.passed for check in result.get_asset_check_evaluations())
+
+
+# What is worn when, in UTC hours of 10 March: `old` given in January; `new` given in February, with data in some hours.
+#
+#   old  heart rate, steps   0 ................ 12 ................ 24
+#   new  heart rate, steps              6 .......... 18
+#   patch  given last of all, measures none of these
+def two_at_once(world: PersonWorld) -> None:
+    world.enrol("both", "UTC")
+    world.wear("both", "old", "2026-01-01T00:00Z", "infinity")
+    world.wear("both", "new", "2026-02-01T00:00Z", "infinity")
+    world.wear("both", "patch", "2026-03-01T00:00Z", "infinity")
+    for device, first, last, bpm, steps in (
+        ("old", "2026-03-10T00:00Z", "2026-03-11T00:00Z", "60", "10"),
+        ("new", "2026-03-10T06:00Z", "2026-03-10T18:00Z", "100", "7"),
+    ):
+        world.heart(device, first, last, 60, bpm)
+        world.walk(device, first, last, steps)
+        world.sql.execute(
+            "INSERT INTO telemetry.sensor_readings"
+            " SELECT 'skin_temperature', 'value', %s, t, 33, 'Cel', 'm', 1, 'batch', 'test' FROM generate_series("
+            "%s::timestamptz, %s::timestamptz - interval '1 ms', interval '1 minute') AS t",
+            (device, first, last),
+        )
+
+
+def test_of_two_devices_worn_at_once_each_hour_counts_once(world: PersonWorld) -> None:
+    two_at_once(world)
+    result = world.build("2026-03-10", "2026-03-10")
+    assert all(check.passed for check in result.get_asset_check_evaluations())
+    (row,) = world.days("both", "readings, covered_s, mean_bpm")
+    assert tuple(row.values()) == (24 * 60, 86_400, 80)
+    (summary,) = world.sql.rows("SELECT step_count, step_coverage FROM telemetry.daily_summary")
+    assert tuple(summary.values()) == (12 * 4 * 10 + 12 * 4 * 7, 1.0)
+
+    (skin,) = sensor_types()
+    assert aggregate_days(world.sql, skin, ["2026-03-10"], datetime(2026, 4, 1, tzinfo=UTC)) == 1
+    (day,) = world.sql.rows("SELECT readings, coverage FROM telemetry.sensor_days")
+    assert tuple(day.values()) == (24 * 60, 1.0)
+    assert days_that_do_not_add_up(world.sql, skin, ["2026-03-10"]).faults == []
+
+
+def test_a_days_total_of_one_device_is_not_added_to_the_hours_of_another(world: PersonWorld) -> None:
+    two_at_once(world)
+    world.sql.execute("DELETE FROM telemetry.steps WHERE device_id = 'old'")
+    world.sql.execute(
+        "INSERT INTO telemetry.steps VALUES"
+        " ('old', '2026-03-10T00:00Z', '2026-03-11T00:00Z', 9000, 'm', 1, 'batch', 'test')"
+    )
+    world.build("2026-03-10", "2026-03-10")
+    (summary,) = world.sql.rows("SELECT step_count FROM telemetry.daily_summary")
+    assert summary["step_count"] == 12 * 4 * 7
+    # Where the other has nothing, the total counts, and a day that was made of both is made again.
+    world.sql.execute("DELETE FROM telemetry.steps WHERE device_id = 'new'")
+    world.build("2026-03-10", "2026-03-10")
+    (summary,) = world.sql.rows("SELECT step_count, revision FROM telemetry.daily_summary")
+    assert tuple(summary.values()) == (9000, 2)
+
+
+def test_a_device_of_two_people_counts_for_whom_it_was_given_to_last(world: PersonWorld) -> None:
+    world.enrol("first", "UTC", device="hr-1")
+    world.enrol("second", "UTC")
+    world.wear("second", "hr-1", "2026-03-10T06:00Z", "2026-03-10T18:00Z")
+    world.heart("hr-1", "2026-03-10T00:00Z", "2026-03-11T00:00Z", 60, "60")
+    world.build("2026-03-10", "2026-03-10")
+    assert [row["readings"] for who in ("first", "second") for row in world.days(who)] == [720, 720]

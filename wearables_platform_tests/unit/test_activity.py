@@ -14,14 +14,14 @@ from wearables_platform.batch.activity import definition
 from wearables_platform.batch.activity.agreement import differences
 from wearables_platform.batch.activity.compute import chosen_cut_points
 from wearables_platform.batch.activity.engines import Computed, compute_all, duckdb_engine
-from wearables_platform.batch.activity.plan import Plan, cut_spans
+from wearables_platform.batch.activity.plan import Plan, planned_spans
 from wearables_platform.batch.activity.results import day_rows, hour_rows
 from wearables_platform.domain.groups import CUT_POINTS, DEFAULT_CUT_POINTS
 from wearables_platform.errors import ConfigError
 from wearables_platform.settings import Settings
 from wearables_platform.signals.wear import QUARTER_US
 from wearables_platform_tests import reference_activity as reference
-from wearables_platform_tests.activity_rig import Rig, Worn, local_days, rig, several_people, window_rows
+from wearables_platform_tests.activity_rig import Rig, Worn, rig, several_people, window_rows
 
 LATER = datetime(2027, 1, 1, tzinfo=UTC)
 
@@ -159,28 +159,6 @@ def test_unknown_cut_points_are_refused_by_name() -> None:
         chosen_cut_points(Settings(cut_points="hips"))
 
 
-def test_of_two_devices_at_once_the_later_counts_unless_it_has_no_data() -> None:
-    noon, evening = (datetime(2026, 4, 1, hour, tzinfo=UTC) for hour in (12, 18))
-    worn = [
-        Worn("p-1", "UTC", "old"),
-        Worn("p-1", "UTC", "new", valid_from=noon, valid_to=evening),
-        Worn("p-2", "UTC", "old", valid_from=evening),
-    ]
-    day = noon.date()
-    midnight_s = at("2026-04-01T00:00")
-
-    def hours_of(with_data: set[str]) -> list[tuple[Any, ...]]:
-        days, spans = cut_spans(local_days(worn, day, day), lambda: with_data)
-        return [
-            (days[span.day].participant_id, span.device_id)
-            + ((span.from_s - midnight_s) // 3_600, (span.to_s - midnight_s) // 3_600)
-            for span in spans
-        ]
-
-    assert hours_of({"old", "new"}) == [("p-1", "new", 12, 18), ("p-1", "old", 0, 12), ("p-2", "old", 18, 24)]
-    assert hours_of({"old"}) == [("p-1", "old", 0, 18), ("p-2", "old", 18, 24)]
-
-
 def test_a_traveller_has_a_day_as_long_as_it_was(tmp_path: Path) -> None:
     # From Tokyo to Los Angeles: the day begins in one zone and ends in the other, 40 hours later.
     base = at("2026-03-31T15:00")
@@ -194,7 +172,7 @@ def test_a_traveller_has_a_day_as_long_as_it_was(tmp_path: Path) -> None:
         "from_time": datetime.fromtimestamp(base, UTC),
         "to_time": datetime.fromtimestamp(base + 40 * 3_600, UTC),
     }
-    days, spans = cut_spans([row], set)
+    days, spans = planned_spans([row])
     windows = [
         {"device_id": "w", "second": second, "coverage": 1.0, "enmo_mg": 30.0 + (second >= base + 29 * 3_600)}
         | {"mad_mg": 1.0, "steps": 0}

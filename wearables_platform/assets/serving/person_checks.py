@@ -40,6 +40,12 @@ PERSON_CHECKS = [
     ),
     _rows_check(
         "daily_summary",
+        "days_add_up_to_readings",
+        "summaries_unlike_steps",
+        "The steps of every person and local day are the clean steps that count for it, of one device at a time.",
+    ),
+    _rows_check(
+        "daily_summary",
         "agrees_with_daily_heart_rate",
         "summaries_unlike_heart_rate",
         "The summary says of heart rate what daily heart rate says.",

@@ -22,34 +22,26 @@ SELECT coalesce(sum(windows), 0) AS windows, coalesce(sum(steps), 0) AS steps,
        count(*) FILTER (WHERE {_PARTS} <> (SELECT sum(bin) FROM unnest(enmo_histogram_s) AS bin)) AS unlike
 FROM telemetry.hourly_activity WHERE hour_start >= %s AND hour_start < %s
 """
-# Hours that lie in the day, and those it also touches, hold at least and at most what the day holds; in a zone of whole
-# hours the two are the same. Where a person has two devices at once, or a device two people, something does not count.
+# Hours that lie in what counts for the day, and those it also touches, hold at least and at most what the day holds; in
+# a zone of whole hours the two are the same.
 _OF_PEOPLE: Final = """
-WITH assigned AS (SELECT *, row_number() OVER () AS number FROM platform.worn_days(%(first_day)s, %(last_day)s)),
+WITH counted AS (SELECT * FROM platform.counted_days(%(first_day)s, %(last_day)s, 'activity')),
 hours AS (
     SELECT a.participant_id, a.local_day,
            coalesce(sum(h.windows) FILTER (WHERE whole), 0) AS least_windows, sum(h.windows) AS most_windows,
            coalesce(sum(h.steps) FILTER (WHERE whole), 0) AS least_steps, sum(h.steps) AS most_steps
-    FROM assigned a
+    FROM counted a
     JOIN telemetry.hourly_activity h
       ON h.device_id = a.device_id AND h.hour_start > a.from_time - interval '1 hour' AND h.hour_start < a.to_time
     CROSS JOIN LATERAL (
         SELECT h.hour_start >= a.from_time AND h.hour_start + interval '1 hour' <= a.to_time AS whole) w
     GROUP BY 1, 2
-),
-overlapping AS (
-    SELECT a.participant_id, a.local_day FROM assigned a JOIN assigned b USING (device_id)
-    WHERE a.number <> b.number AND a.from_time < b.to_time AND b.from_time < a.to_time
-    UNION
-    SELECT participant_id, local_day FROM assigned a JOIN assigned b USING (participant_id, local_day)
-    WHERE a.number <> b.number AND a.from_time < b.to_time AND b.from_time < a.to_time
 )
 SELECT d.participant_id, d.local_day::text AS local_day, d.windows, d.steps, h.least_windows, h.most_windows,
        h.least_steps, h.most_steps
 FROM telemetry.daily_activity d
 LEFT JOIN hours h USING (participant_id, local_day)
 WHERE d.ends > %(first)s AND d.begins < %(end)s AND d.begins >= %(synced_from)s AND d.ends <= %(synced_to)s
-  AND NOT EXISTS (SELECT FROM overlapping o WHERE (o.participant_id, o.local_day) = (d.participant_id, d.local_day))
   AND (h.participant_id IS NULL OR d.windows NOT BETWEEN h.least_windows AND h.most_windows
        OR d.steps NOT BETWEEN h.least_steps AND h.most_steps)
 """

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -126,21 +126,14 @@ def plan_days(lake: Lake, sql: SqlClient, utc_days: Sequence[str], cut_points: C
     first, end = _bounds_s(utc_days)
     around = neighbours(utc_days)
     windows, wear = (_files(lake, dataset, around) for dataset in (WINDOWS_DATASET, WEAR_DATASET))
-    assigned = _assigned(sql, around, datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(end, UTC))
-    days, spans = cut_spans(assigned, lambda: _devices_with_data(lake, around))
+    counted = _counted(sql, around, datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(end, UTC))
+    days, spans = planned_spans(counted)
     return Plan(first, end, windows, wear, cut_points.name, days, spans)
 
 
-def cut_spans(
-    assigned: Iterable[Mapping[str, Any]], with_data: Callable[[], set[str]]
-) -> tuple[tuple[LocalDay, ...], tuple[Span, ...]]:
-    """Turn rows of ``platform.worn_days`` into days and spans that do not overlap.
-
-    Where a device has two people at once, or a person two devices, the assignment that began later that day counts, of
-    two that were there when it began that of the greater id. A device without data never takes from another:
-    `with_data` names those with, and is asked only if there is something to decide.
-    """
-    rows = sorted(assigned, key=lambda row: (row["from_time"], row["device_id"], row["participant_id"]))
+def planned_spans(counted: Iterable[Mapping[str, Any]]) -> tuple[tuple[LocalDay, ...], tuple[Span, ...]]:
+    """Turn rows of ``platform.counted_days`` into days and spans of whole seconds."""
+    rows = sorted(counted, key=lambda row: (row["device_id"], row["from_time"], row["participant_id"]))
     keys = sorted({(row["participant_id"], row["local_day"]) for row in rows})
     number = {key: place for place, key in enumerate(keys)}
     days: dict[int, LocalDay] = {}
@@ -150,30 +143,7 @@ def cut_spans(
         begins, ends, since, until = (_second(row[name]) for name in ("begins", "ends", "from_time", "to_time"))
         days[place] = LocalDay(row["participant_id"], row["time_zone"], str(row["local_day"]), begins, ends)
         spans += [Span(row["device_id"], since, until, place)] if since < until else []
-    of_device = _later_ones_win(spans, lambda span: span.device_id)
-    settled = _later_ones_win(of_device, lambda span: span.day)
-    if set(settled) != set(of_device):
-        present = with_data()
-        settled = _later_ones_win([span for span in of_device if span.device_id in present], lambda span: span.day)
-    in_order = sorted(settled, key=lambda span: (span.device_id, span.from_s))
-    return tuple(days[place] for place in range(len(keys))), tuple(in_order)
-
-
-def _later_ones_win(spans: Sequence[Span], key: Callable[[Span], Any]) -> list[Span]:
-    """Cut spans of equal key by those that come after them."""
-    settled: dict[Any, list[Span]] = {}
-    for span in spans:
-        before = settled.setdefault(key(span), [])
-        before[:] = [*(part for one in before for part in _without(one, span)), span]
-    return [span for group in settled.values() for span in group]
-
-
-def _without(span: Span, later: Span) -> list[Span]:
-    """Return what of a span is left when a later one takes its time."""
-    if later.to_s <= span.from_s or span.to_s <= later.from_s:
-        return [span]
-    parts = ((span.from_s, later.from_s), (later.to_s, span.to_s))
-    return [replace(span, from_s=since, to_s=until) for since, until in parts if since < until]
+    return tuple(days[place] for place in range(len(keys))), tuple(spans)
 
 
 def _bounds_s(utc_days: Sequence[str]) -> tuple[int, int]:
@@ -192,13 +162,6 @@ def _files(lake: Lake, dataset: str, days: Sequence[str]) -> tuple[PlannedFile, 
     return tuple(PlannedFile(lake.address(file.path), file.path, file.size_bytes) for file in files)
 
 
-def _devices_with_data(lake: Lake, days: Sequence[str]) -> set[str]:
-    found: set[str] = set()
-    for group in lake.scan(WINDOWS_DATASET, days, columns=["device_id"]):
-        found.update(group.column("device_id").unique().to_pylist())
-    return found
-
-
-def _assigned(sql: SqlClient, around: Sequence[str], first: datetime, end: datetime) -> list[dict[str, Any]]:
-    query = "SELECT * FROM platform.worn_days(%s, %s) WHERE begins < %s AND ends > %s"
-    return sql.rows(query, (around[0], around[-1], end, first))
+def _counted(sql: SqlClient, around: Sequence[str], first: datetime, end: datetime) -> list[dict[str, Any]]:
+    query = "SELECT * FROM platform.counted_days(%s, %s, %s) WHERE begins < %s AND ends > %s"
+    return sql.rows(query, (around[0], around[-1], "activity", end, first))

@@ -45,7 +45,7 @@ WHERE (h.readings, h.coverage, h.value_mean, h.value_min, h.value_max, h.value_s
 DELETE FROM telemetry.sensor_days d
 WHERE d.sensor = :sensor AND d.local_day BETWEEN :first_day AND :last_day
   AND NOT EXISTS (
-      SELECT FROM platform.worn_days(:first_day, :last_day) w
+      SELECT FROM platform.counted_days(:first_day, :last_day, :sensor) w
       JOIN telemetry.sensor_readings r
         ON r.sensor = d.sensor AND r.channel = d.channel AND r.device_id = w.device_id
        AND r.time >= w.from_time AND r.time < w.to_time
@@ -59,7 +59,7 @@ INSERT INTO telemetry.sensor_days AS d (
     value_min, value_max, value_std, value_p05, value_p50, value_p95, unit, final, revision, origin)
 WITH measured AS (
     SELECT w.participant_id, w.time_zone, w.local_day, w.begins, w.ends, r.channel, r.device_id, r.time, r.value, r.unit
-    FROM platform.worn_days(:first_day, :last_day) w
+    FROM platform.counted_days(:first_day, :last_day, :sensor) w
     JOIN telemetry.sensor_readings r
       ON r.sensor = :sensor AND r.device_id = w.device_id AND r.time >= w.from_time AND r.time < w.to_time
 )

@@ -62,7 +62,7 @@ WHERE h.readings IS DISTINCT FROM r.readings
 LIMIT 20;
 
 -- name: find_days_that_do_not_add_up(sensor, first_day, last_day)
--- Local days that count other readings than there are of the devices the person wore, by channel.
+-- Local days that count other readings than there are of the devices that count for the person, by channel.
 SELECT coalesce(d.participant_id, r.participant_id) AS participant_id, coalesce(d.local_day, r.local_day) AS local_day,
        coalesce(d.channel, r.channel) AS channel, d.readings AS in_days, r.readings AS clean
 FROM (
@@ -72,7 +72,7 @@ FROM (
 ) AS d
 FULL JOIN (
     SELECT w.participant_id, w.local_day, r.channel, count(*) AS readings
-    FROM platform.worn_days(:first_day, :last_day) w
+    FROM platform.counted_days(:first_day, :last_day, :sensor) w
     JOIN telemetry.sensor_readings r
       ON r.sensor = :sensor AND r.device_id = w.device_id AND r.time >= w.from_time AND r.time < w.to_time
     GROUP BY 1, 2, 3

@@ -2,14 +2,19 @@
 
 -- name: remove_days_without_heart_rate(first_day, last_day)!
 -- Remove the rows of [first_day, last_day] for which no reading is left.
+WITH counted AS MATERIALIZED (
+    SELECT * FROM platform.counted_days(:first_day, :last_day, 'heart_rate')
+)
 DELETE FROM telemetry.daily_heart_rate d
 WHERE d.local_day BETWEEN :first_day AND :last_day
   AND NOT EXISTS (
+      SELECT FROM counted w
       -- OFFSET 0: one look into the index per day, instead of a join with every reading of every device.
-      SELECT FROM platform.worn_days(d.local_day, d.local_day) w
-      JOIN telemetry.heart_rate h ON h.device_id = w.device_id AND h.time >= w.from_time AND h.time < w.to_time
-      WHERE w.participant_id = d.participant_id AND w.local_day = d.local_day
-      OFFSET 0);
+      CROSS JOIN LATERAL (
+          SELECT FROM telemetry.heart_rate h
+          WHERE h.device_id = w.device_id AND h.time >= w.from_time AND h.time < w.to_time
+          LIMIT 1 OFFSET 0) h
+      WHERE w.participant_id = d.participant_id AND w.local_day = d.local_day);
 
 -- name: compute_daily_heart_rate(first_day, last_day, as_of, longest_s, min_resting_readings, still_mg, min_coverage, youngest, oldest, max_at_birth, max_loss_per_year, zones, light, moderate, vigorous, near_maximal, definition_version, run_id)!
 -- Write the days of [first_day, last_day]; returns how many are new or changed. A day without a reading has no row.
@@ -28,7 +33,7 @@ INSERT INTO telemetry.daily_heart_rate AS d (
 WITH worn AS MATERIALIZED (
     -- A number per person and day: a tenth of the cost of sorting and grouping by names.
     SELECT w.*, dense_rank() OVER (ORDER BY participant_id, local_day)::integer AS day
-    FROM platform.worn_days(:first_day, :last_day) w
+    FROM platform.counted_days(:first_day, :last_day, 'heart_rate') w
 ),
 readings AS (
     SELECT w.day, w.ends, h.device_id, h.time, h.bpm::double precision AS bpm,

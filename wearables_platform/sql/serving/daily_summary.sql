@@ -2,11 +2,15 @@
 
 -- name: remove_empty_days(first_day, last_day)!
 -- Remove the summaries of [first_day, last_day] for which no reading is left.
+WITH counted AS MATERIALIZED (
+    SELECT * FROM platform.counted_days(:first_day, :last_day, 'steps')
+)
 DELETE FROM telemetry.daily_summary d
 WHERE d.local_day BETWEEN :first_day AND :last_day
   AND NOT EXISTS (
-      SELECT FROM platform.worn_days(:first_day, :last_day) w
+      SELECT FROM counted w
       JOIN telemetry.steps s ON s.device_id = w.device_id AND s.start_time >= w.from_time AND s.start_time < w.to_time
+          AND NOT w.taken && tstzrange(s.start_time, s.end_time)
       WHERE w.participant_id = d.participant_id AND w.local_day = d.local_day)
   AND NOT EXISTS (
       SELECT FROM telemetry.daily_heart_rate h
@@ -14,23 +18,25 @@ WHERE d.local_day BETWEEN :first_day AND :last_day
 
 -- name: summarize_days(first_day, last_day, as_of)!
 -- Write the summaries of [first_day, last_day]; returns how many are new or changed. A local day has the hours its
--- zone gives it (23 or 25 when clocks change). A span of steps counts for the day it begins in. A day without a single
+-- zone gives it (23 or 25 when clocks change). A span of steps counts for the day it begins in, unless it
+-- reaches into what another device of the person has. A day without a single
 -- reading has no row: not worn is not zero. What it says of heart rate is telemetry.daily_heart_rate's, written before it.
 -- Final: the day has been over for 24 hours, so that late uploads of the evening are in.
 INSERT INTO telemetry.daily_summary AS d (
     participant_id, local_day, time_zone, hours_in_day, step_count, step_coverage, heart_rate_mean_bpm,
     heart_rate_min_bpm, heart_rate_max_bpm, heart_rate_readings, resting_heart_rate_bpm, final, revision, origin)
-WITH worn AS (
-    SELECT * FROM platform.worn_days(:first_day, :last_day)
+WITH counted AS MATERIALIZED (
+    SELECT * FROM platform.counted_days(:first_day, :last_day, 'steps')
 ),
 days AS (
-    SELECT DISTINCT participant_id, time_zone, local_day, begins, ends FROM worn
+    SELECT DISTINCT participant_id, time_zone, local_day, begins, ends FROM platform.worn_days(:first_day, :last_day)
 ),
 walked AS (
     SELECT w.participant_id, w.local_day, sum(s.step_count) AS step_count,
            sum(extract(epoch FROM least(s.end_time, w.ends) - s.start_time)) AS covered_s
-    FROM worn w
+    FROM counted w
     JOIN telemetry.steps s ON s.device_id = w.device_id AND s.start_time >= w.from_time AND s.start_time < w.to_time
+        AND NOT w.taken && tstzrange(s.start_time, s.end_time)
     GROUP BY 1, 2
 )
 SELECT d.participant_id, d.local_day, d.time_zone, extract(epoch FROM d.ends - d.begins) / 3600,

@@ -23,7 +23,7 @@ ORDER BY participant_id, local_day, fault;
 -- name: find_days_unlike_readings(first_day, last_day)
 -- Days that count, or average, other readings than telemetry.heart_rate holds; days that are missing, or too many.
 WITH worn AS MATERIALIZED (
-    SELECT * FROM platform.worn_days(:first_day, :last_day)
+    SELECT * FROM platform.counted_days(:first_day, :last_day, 'heart_rate')
 ),
 held AS (
     SELECT w.participant_id, w.local_day, sum(h.readings)::bigint AS readings, sum(h.bpm) / sum(h.readings) AS mean_bpm
@@ -46,6 +46,24 @@ SELECT CASE WHEN said.readings IS NULL THEN 'missing'
        held.mean_bpm AS mean_held_bpm
 FROM said FULL JOIN held USING (participant_id, local_day)
 WHERE said.readings IS DISTINCT FROM held.readings OR abs(said.mean_bpm - held.mean_bpm) > 1e-9
+ORDER BY participant_id, local_day;
+
+-- name: find_summaries_unlike_steps(first_day, last_day)
+-- Days whose steps are not the sum of the clean steps that begin in them and count; days with steps and no summary.
+WITH walked AS (
+    SELECT w.participant_id, w.local_day, sum(s.step_count) AS steps, string_agg(DISTINCT w.device_id, ', ') AS devices
+    FROM platform.counted_days(:first_day, :last_day, 'steps') w
+    JOIN telemetry.steps s ON s.device_id = w.device_id AND s.start_time >= w.from_time AND s.start_time < w.to_time
+        AND NOT w.taken && tstzrange(s.start_time, s.end_time)
+    GROUP BY 1, 2
+),
+said AS (
+    SELECT participant_id, local_day, step_count
+    FROM telemetry.daily_summary WHERE local_day BETWEEN :first_day AND :last_day
+)
+SELECT participant_id, local_day::text AS local_day, said.step_count, walked.steps AS clean_steps, walked.devices
+FROM said FULL JOIN walked USING (participant_id, local_day)
+WHERE said.step_count IS DISTINCT FROM walked.steps
 ORDER BY participant_id, local_day;
 
 -- name: find_summaries_unlike_heart_rate(first_day, last_day)
@@ -71,13 +89,22 @@ CROSS JOIN LATERAL (
            ('more days than there are',
             valid_days > :trend_days OR week_valid_days NOT BETWEEN 1 AND 7 OR week_valid_days > valid_days),
            ('a trend of too few days', slope_per_week IS NOT NULL AND valid_days < min_valid_days),
-           ('a median outside the days it is of', measure <> 'steps' AND NOT EXISTS (
-               SELECT FROM telemetry.daily_heart_rate d
-               WHERE d.participant_id = t.participant_id AND d.status = 'final'
-                 AND d.local_day BETWEEN t.week_start AND t.week_start + 6
-               HAVING t.week_median BETWEEN
-                   min(CASE t.measure WHEN 'resting_heart_rate' THEN d.resting_bpm ELSE d.mean_bpm END)
-                   AND max(CASE t.measure WHEN 'resting_heart_rate' THEN d.resting_bpm ELSE d.mean_bpm END)))
+           ('a median outside the days it is of', NOT EXISTS (
+               SELECT FROM (
+                   SELECT participant_id, local_day, mean_bpm AS value FROM telemetry.daily_heart_rate
+                   WHERE status = 'final' AND t.measure = 'mean_heart_rate'
+                   UNION ALL
+                   SELECT participant_id, local_day, resting_bpm FROM telemetry.daily_heart_rate
+                   WHERE status = 'final' AND t.measure = 'resting_heart_rate'
+                   UNION ALL
+                   SELECT participant_id, local_day, step_count FROM telemetry.daily_summary
+                   WHERE final AND t.measure = 'steps'
+                   UNION ALL
+                   SELECT participant_id, local_day, mvpa_s / 60.0 FROM telemetry.daily_activity
+                   WHERE final AND t.measure = 'mvpa'
+               ) d
+               WHERE d.participant_id = t.participant_id AND d.local_day BETWEEN t.week_start AND t.week_start + 6
+               HAVING t.week_median BETWEEN min(d.value) AND max(d.value)))
 ) AS f (fault, holds)
 WHERE f.holds AND week_start BETWEEN :first_day AND :last_day
 ORDER BY participant_id, week_start, measure, fault;
