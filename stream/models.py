@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -26,6 +26,8 @@ from wearables_platform.errors import ModelRefused, StoreRefused, TransientError
 from wearables_platform.logs import get_logger
 from wearables_platform.models.inputs import ACTIVITY_ANOMALY
 from wearables_platform.models.predict import ModelTimeline, Scorer, Unscored
+from wearables_platform.models.releases import record_key
+from wearables_platform.models.signing import SigningKey
 from wearables_platform.models.thresholds import DEVICE_THRESHOLDS, NO_THRESHOLDS, ThresholdTable, ThresholdTimeline
 from wearables_platform.signals.windows import WindowRows
 from wearables_platform.wire.v1.telemetry_pb2 import ModelRelease
@@ -46,7 +48,8 @@ _log = get_logger(__name__)
 class LiveModels:
     """Scores windows with the version in force at each window's start; a bad release changes nothing.
 
-    A release whose artefact cannot be had for now is asked for again by `retry`; until then the last good one scores.
+    Only a release signed with `key` is taken. One whose artefact cannot be had for now is asked for again by `retry`;
+    until then the last good one scores.
 
     One model scores windows. Beside it another may run in shadow: its scores are counted and go nowhere else. The
     thresholds of devices come on the same topic, as releases of their own name; other names are others' affair.
@@ -57,15 +60,19 @@ class LiveModels:
         load: Load,
         announce: Announce,
         load_table: LoadTable | None = None,
+        *,
+        key: SigningKey,
+        clock_us: Callable[[], int],
         patience_s: float = _START_TIMEOUT_S,
     ) -> None:
         self._load, self._announce, self._patience_s = load, announce, patience_s
         self._load_table = load_table or _no_tables
+        self._key, self._clock_us = key, clock_us
         self._timeline = ModelTimeline()
         self._shadow: Scorer | None = None
         self._thresholds = NO_THRESHOLDS
         self.counted = ScoreLog()
-        self._awaited: deque[ModelRelease] = deque()  # in the order of the topic
+        self._awaited: dict[bytes, ModelRelease] = {}  # by the topic's key, the one longest not asked for first
         self.complete = threading.Event()  # the releases there were at the start have been taken, or it failed
         self.failure: Exception | None = None  # what ended the following
 
@@ -109,24 +116,33 @@ class LiveModels:
         """Whether there are releases whose artefacts could not be had."""
         return bool(self._awaited)
 
-    def take(self, payload: bytes, loaded_at_us: int) -> None:
-        """Take one record of the models topic; a release that must not be used is logged, counted and left."""
+    def take(self, payload: bytes) -> None:
+        """Take one record of the models topic; a release that must not be used is logged, counted and left.
+
+        None waits behind another: what cannot be had now is kept aside, and forgotten once a release with its key
+        comes, as the topic's compaction would have it.
+        """
         try:
-            release = ModelRelease.FromString(payload)
-        except DecodeError as exc:
+            release = self._key.opened(ModelRelease.FromString(payload))
+        except (DecodeError, ModelRefused) as exc:
             _refuse(exc)
             return
-        self._awaited.append(release)
-        if len(self._awaited) == 1:  # else it waits for those before it: the later one must win a shared instant
-            self.retry(loaded_at_us)
-
-    def retry(self, loaded_at_us: int) -> None:
-        """Ask for what could not be had yet, oldest first, up to the first that still cannot be had."""
-        while self._awaited and self._settled(self._awaited[0], loaded_at_us):
-            self._awaited.popleft()
+        self._awaited.pop(record_key(release), None)
+        if not self._settled(release):
+            self._awaited[record_key(release)] = release
         _awaited.set(len(self._awaited))
 
-    def _settled(self, release: ModelRelease, loaded_at_us: int) -> bool:
+    def retry(self) -> None:
+        """Ask for what could not be had yet until one still cannot be; that one is asked for last the next time."""
+        while self._awaited:
+            key = next(iter(self._awaited))
+            release = self._awaited.pop(key)
+            if not self._settled(release):
+                self._awaited[key] = release
+                break
+        _awaited.set(len(self._awaited))
+
+    def _settled(self, release: ModelRelease) -> bool:
         """Put a release in force or refuse it; returns False where its artefact cannot be had now."""
         try:
             self._put(release)
@@ -137,8 +153,8 @@ class LiveModels:
             _log.warning("model not to be had now, the last good one stays", version=release.version, error=str(exc))
             return False
         _log.info("release taken", model=release.name, version=release.version or None, shadow=release.shadow)
-        if release.name in (ACTIVITY_ANOMALY, DEVICE_THRESHOLDS) and not release.shadow:
-            self._announce_taken(release, loaded_at_us)
+        if release in (self._timeline.last, self._thresholds.last):  # not one that comes after those that follow it
+            self._announce_taken(release, self._clock_us())
         return True
 
     def _put(self, release: ModelRelease) -> None:
@@ -147,10 +163,17 @@ class LiveModels:
         elif release.name != ACTIVITY_ANOMALY:
             _log.info("a release of another model, nothing here scores with it", model=release.name)
         elif release.shadow:
-            self._shadow = self._load(release) if release.version else None
+            self._shadow = self._scorer(release) if release.version else None
         else:
-            scorer = self._load(release) if release.version else Unscored(release)
+            scorer = self._scorer(release) if release.version else Unscored(release)
             self._timeline = self._timeline.with_release(scorer)
+
+    def _scorer(self, release: ModelRelease) -> Scorer:
+        """Return what a release names; from memory where it is there: a promotion or rollback then needs no lake."""
+        for known in (*self._timeline.scorers, self._shadow):
+            if isinstance(known, Scorer) and known.is_of(release):
+                return replace(known, release=release)
+        return self._load(release)
 
     def _announce_taken(self, release: ModelRelease, loaded_at_us: int) -> None:
         try:
@@ -180,11 +203,9 @@ def _refuse(reason: Exception) -> None:
 class ModelFollower:
     """Reads the models topic from its beginning and goes on following it."""
 
-    def __init__(
-        self, kafka_url: str, models: LiveModels, clock_us: Callable[[], int], topic: str = MODELS_TOPIC
-    ) -> None:
+    def __init__(self, kafka_url: str, models: LiveModels, topic: str = MODELS_TOPIC) -> None:
         self._reader = PartitionReader(kafka_url, topic, 0, group_id="stream-models")
-        self._models, self._clock_us = models, clock_us
+        self._models = models
         self._stopping = threading.Event()
         self._pause_s, self._retry_at_s = _FIRST_RETRY_S, 0.0
         self._thread = threading.Thread(target=self._follow, name="models", daemon=True)
@@ -218,7 +239,7 @@ class ModelFollower:
             return
         for payload in fetch.payloads:
             if payload:  # a tombstone withdraws a name; versions already in force stay, their windows were scored
-                self._models.take(payload, self._clock_us())
+                self._models.take(payload)
         if fetch.at_end:
             self._models.complete.set()
 
@@ -231,5 +252,5 @@ class ModelFollower:
         if now_s < self._retry_at_s:
             return
         if self._retry_at_s:
-            self._models.retry(self._clock_us())
+            self._models.retry()
         self._retry_at_s, self._pause_s = time.monotonic() + self._pause_s, min(2 * self._pause_s, _LAST_RETRY_S)

@@ -36,6 +36,7 @@ from wearables_platform.errors import LogPositionError, StoreRefused
 from wearables_platform.health import Health, HealthServer
 from wearables_platform.logs import configure_logging, get_logger
 from wearables_platform.models.predict import load_scorer
+from wearables_platform.models.signing import SigningKey
 from wearables_platform.models.thresholds import load_thresholds
 from wearables_platform.sensor_catalogue import sensor_types
 from wearables_platform.settings import Settings
@@ -208,9 +209,13 @@ def _follow_models(settings: Settings) -> tuple[ModelFollower, LiveModels]:
     announcer = LatestWriter(settings.require("redis_url"), "wearables-stream-models")
     read = _lake_reader(settings)
     models = LiveModels(
-        lambda release: load_scorer(release, read), announcer.set_model, lambda release: load_thresholds(release, read)
+        lambda release: load_scorer(release, read),
+        announcer.set_model,
+        lambda release: load_thresholds(release, read),
+        key=SigningKey(settings.require("model_signing_key")),
+        clock_us=wall_clock_us,
     )
-    return ModelFollower(settings.require("kafka_url"), models, wall_clock_us), models
+    return ModelFollower(settings.require("kafka_url"), models), models
 
 
 def _lake_reader(settings: Settings) -> Callable[[str], bytes]:

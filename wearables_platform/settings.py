@@ -130,7 +130,9 @@ class Settings(BaseSettings):
     min_group_size: int = Field(5, ge=1, description="Groups of fewer people are hidden from every published mean.")
 
     api_token: SecretStr | None = Field(None, description="Bearer token the query API accepts (operator scope).")
-    model_signing_key: SecretStr | None = Field(None, description="Key of the HMAC over model registry rows.")
+    model_signing_key: SecretStr | None = Field(
+        None, description="Key of the HMAC over model registry rows and releases."
+    )
 
     def require(self, key: str) -> str:
         """Return a configured value as text, or raise `ConfigError` naming the environment variable."""

@@ -62,7 +62,7 @@ def opened_place(folder: Path, sql_url: str, kafka_url: str, people: int = 20) -
     Admin(kafka_url).ensure_topics([TopicSpec(topic, 1)])
     sql = SqlClient(sql_url, "tests")
     enrol(sql, people)
-    yield Place(open_lake(folder.as_uri()), sql, ModelRegistry(sql, KEY), ReleaseLog(kafka_url, topic=topic))
+    yield Place(open_lake(folder.as_uri()), sql, ModelRegistry(sql, KEY), ReleaseLog(kafka_url, KEY, topic=topic))
     sql.close()
 
 

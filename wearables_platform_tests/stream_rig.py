@@ -32,6 +32,8 @@ from wearables_platform.domain.channels import ACCELERATION, CHANNELS, Channel
 from wearables_platform.settings import load_settings
 from wearables_platform_tests.stream_logs import NoModel, Outcome, Record
 
+MODEL_SIGNING_KEY = "a key only tests sign with"
+
 # Where a kill may strike: the function wrapped, and whether it dies before or after the call.
 POINTS: dict[str, tuple[Any, str, str]] = {
     "after_decode": (stream.partition, "decode_fetch", "after"),
@@ -96,6 +98,7 @@ class StreamRig:
             "RUN_DIR": str(self.run_dir),
             "TOPIC_PARTITIONS": str(self.partitions),
             "STREAM_EPOCH_S": "0.1",
+            "MODEL_SIGNING_KEY": MODEL_SIGNING_KEY,
             **self.extra,
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("WEARABLES_")}

@@ -52,8 +52,9 @@ def open_place() -> Place:
     settings = load_settings()
     sql = SqlClient(settings.require("sql_url"), "wearables models", pool_size=1)
     who = f"{getpass.getuser()}, wearables models"
-    registry = ModelRegistry(sql, settings.require("model_signing_key"), who)
-    return Place(registry, sql, lambda: _lake(settings), lambda: ReleaseLog(settings.require("kafka_url")))
+    key = settings.require("model_signing_key")
+    registry = ModelRegistry(sql, key, who)
+    return Place(registry, sql, lambda: _lake(settings), lambda: ReleaseLog(settings.require("kafka_url"), key))
 
 
 def _lake(settings: Settings) -> Lake:

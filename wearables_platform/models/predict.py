@@ -47,6 +47,11 @@ class Scorer:
         """Score from which a window is unusual: what 1 % of the training windows reached."""
         return self.description.alarm_threshold
 
+    def is_of(self, release: ModelRelease) -> bool:
+        """Tell whether a release names the very file this was loaded from."""
+        mine = self.release
+        return (mine.name, mine.version, mine.sha256) == (release.name, release.version, release.sha256)
+
     def score(self, rows: WindowRows) -> Floats:
         """Return (W,) anomaly scores in (0, 1], high where unusual; NaN for windows that `inputs.scorable` leaves out.
 
@@ -167,6 +172,11 @@ class ModelTimeline:
 
     scorers: tuple[Scorer | Unscored, ...] = ()
 
+    @property
+    def last(self) -> ModelRelease | None:
+        """The release in force from the latest instant, None where there is none."""
+        return self.scorers[-1].release if self.scorers else None
+
     @classmethod
     def of(cls, scorers: Sequence[Scorer | Unscored]) -> ModelTimeline:
         """Build the timeline from scorers in the order they were published; a later one wins a shared instant."""
@@ -185,10 +195,8 @@ class ModelTimeline:
         """Yield each version with the places of the windows it was in force for; where none was, nothing."""
         starts = [scorer.release.effective_from_us for scorer in self.scorers]
         in_force = np.searchsorted(np.array(starts, dtype=np.int64), rows.start_us, side="right") - 1
-        for number, scorer in enumerate(self.scorers):
-            chosen = np.flatnonzero(in_force == number)
-            if len(chosen):
-                yield scorer, chosen
+        for number in np.unique(in_force[in_force >= 0]).tolist():
+            yield self.scorers[number], np.flatnonzero(in_force == number)
 
     def score(self, rows: WindowRows) -> tuple[Floats, list[str | None]]:
         """Return (W,) scores and the version in force at each window's start; NaN and None where there is none."""

@@ -45,7 +45,7 @@ class Refusal(StrEnum):
     DECIDED_MEANWHILE = "decided_meanwhile"
     """Somebody else has changed the version's state since it was looked at."""
     BAD_SIGNATURE = "bad_signature"
-    """The registry row was not written by a holder of the signing key."""
+    """The registry row, or the release, was not written by a holder of the signing key."""
 
 
 def refused(reason: Refusal, detail: str) -> ModelRefused:

@@ -9,8 +9,6 @@ database but does not hold the signing key can put no model in force.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -21,6 +19,7 @@ from typing import Any, Final, Literal
 from wearables_platform.clients.sql import Connection, Json, SqlClient, load_queries
 from wearables_platform.domain.time_policy import to_us
 from wearables_platform.models.refusal import Refusal, refused
+from wearables_platform.models.signing import SigningKey
 from wearables_platform.models.training_set import Wear
 from wearables_platform.wire.v1.telemetry_pb2 import ModelRelease
 
@@ -121,18 +120,15 @@ class ModelRegistry:
     """The versions of every model, in one database; `actor` is who the history says changed what."""
 
     def __init__(self, sql: SqlClient, signing_key: str, actor: str = "models") -> None:
-        if not signing_key:
-            msg = "the key that signs registry rows is empty"
-            raise ValueError(msg)
         self.sql = sql
-        self._key = signing_key.encode()
+        self._key = SigningKey(signing_key)
         self._actor = actor
 
     def add(self, version: ModelVersion, because: str = "trained") -> bool:
         """Add a version; returns False, and changes nothing, where it is there already."""
         row = {**asdict(version), "training_people": list(version.training_people), "metrics": Json(version.metrics)}
         with self.sql.transaction() as connection:
-            added = bool(_queries.add_version(connection, **row, signature=self._sign(_canonical(version))))
+            added = bool(_queries.add_version(connection, **row, signature=self._key.sign(_canonical(version))))
             if added:
                 self._record(connection, version, None, because)
         return added
@@ -238,7 +234,7 @@ class ModelRegistry:
                 self._move(connection, back, replace(back, state="in_force"), f"{current.version} was rolled back")
             returned_at = datetime.now(UTC)
             made = Return(name, instant, back.version if back else None, current.version, returned_at)
-            _queries.add_return(connection, **asdict(made), signature=self._sign(_canonical(made)))
+            _queries.add_return(connection, **asdict(made), signature=self._key.sign(_canonical(made)))
         return taken, return_release(made, back)
 
     def wears(self) -> list[Wear]:
@@ -267,7 +263,7 @@ class ModelRegistry:
         found = []
         for *values, signature in _queries.list_returns(connection, name=name):
             one = Return(*values)
-            self._verify(_canonical(one), signature, f"the return from {one.name} {one.rolled_back}")
+            self._key.verify(_canonical(one), signature, f"the return from {one.name} {one.rolled_back}")
             found.append(one)
         return found
 
@@ -281,7 +277,7 @@ class ModelRegistry:
             effective_from=now.effective_from,
             metrics=Json(now.metrics),
             refusal=now.refusal,
-            signature=self._sign(_canonical(now)),
+            signature=self._key.sign(_canonical(now)),
         )
         if not moved:  # the caller decided on what it read before
             raise refused(Refusal.DECIDED_MEANWHILE, f"{now.name} {now.version} is no longer in state {before.state}")
@@ -301,15 +297,8 @@ class ModelRegistry:
     def _checked(self, row: Mapping[str, Any]) -> ModelVersion:
         fields = {name: value for name, value in row.items() if name != "signature"}
         version = ModelVersion(**{**fields, "training_people": tuple(fields["training_people"])})
-        self._verify(_canonical(version), row["signature"], f"the registry row of {version.name} {version.version}")
+        self._key.verify(_canonical(version), row["signature"], f"the registry row of {version.name} {version.version}")
         return version
-
-    def _verify(self, content: bytes, signature: str, what: str) -> None:
-        if not hmac.compare_digest(self._sign(content), signature):
-            raise refused(Refusal.BAD_SIGNATURE, what)
-
-    def _sign(self, content: bytes) -> str:
-        return hmac.new(self._key, content, hashlib.sha256).hexdigest()
 
 
 def return_release(made: Return, version: ModelVersion | None) -> ModelRelease:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
+
+from google.protobuf.message import DecodeError
 
 from wearables_platform.clients.kafka import PartitionReader, Producer
 from wearables_platform.domain.channels import MODELS_TOPIC
-from wearables_platform.errors import StoreUnavailable
+from wearables_platform.errors import ModelRefused, StoreUnavailable
+from wearables_platform.logs import get_logger
+from wearables_platform.models.signing import SigningKey
 from wearables_platform.wire.v1.telemetry_pb2 import ModelRelease
 
 if TYPE_CHECKING:
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 
 DELIVERY_TIMEOUT_S: Final = 30.0
 READ_TIMEOUT_S: Final = 30.0
+_log = get_logger(__name__)
 
 
 def release_of(candidate: Candidate, effective_from_us: int) -> ModelRelease:
@@ -32,10 +37,11 @@ def release_of(candidate: Candidate, effective_from_us: int) -> ModelRelease:
 
 
 class ReleaseLog:
-    """The topic `wearables.models.v1` on one Kafka."""
+    """The topic `wearables.models.v1` on one Kafka; what another key signed, or none, is not there."""
 
-    def __init__(self, url: str, *, topic: str = MODELS_TOPIC) -> None:
+    def __init__(self, url: str, signing_key: str, *, topic: str = MODELS_TOPIC) -> None:
         self._url = url
+        self._key = SigningKey(signing_key)
         self._topic = topic
 
     def latest(self, name: str, *, shadow: bool = False) -> ModelRelease | None:
@@ -50,14 +56,21 @@ class ReleaseLog:
         """Return every release the log still holds, in the order they were published."""
         reader = PartitionReader(self._url, self._topic, 0, group_id="model-releases")
         try:
-            return [ModelRelease.FromString(payload) for payload in _read_to_end(reader)]
+            return [release for payload in _read_to_end(reader) for release in self._ours(payload)]
         finally:
             reader.close()
+
+    def _ours(self, payload: bytes) -> Iterator[ModelRelease]:
+        """Yield the release of a record; nothing where the stream would refuse it, so that `align` sends it again."""
+        try:
+            yield self._key.opened(ModelRelease.FromString(payload))
+        except (DecodeError, ModelRefused) as exc:
+            _log.warning("a record of the models topic is not ours", reason=str(exc))
 
     def publish(self, release: ModelRelease) -> None:
         """Append a release and wait until Kafka has it; raises what kept it from there."""
         producer = Producer(self._url, "model-releases", message_timeout_s=DELIVERY_TIMEOUT_S)
-        producer.send(self._topic, record_key(release), release.SerializeToString(deterministic=True))
+        producer.send(self._topic, record_key(release), self._key.sealed(release).SerializeToString(deterministic=True))
         producer.flush(DELIVERY_TIMEOUT_S + 1.0)
 
     def align(self, name: str, releases: Sequence[ModelRelease], shadow: ModelRelease | None) -> bool:

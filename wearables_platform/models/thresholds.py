@@ -125,6 +125,11 @@ class ThresholdTimeline:
     tables: tuple[ThresholdTable, ...] = ()
     _starts_us: Ints = field(default_factory=lambda: np.zeros(0, np.int64), compare=False)
 
+    @property
+    def last(self) -> ModelRelease | None:
+        """The release in force from the latest instant, None where there is none."""
+        return self.tables[-1].release if self.tables else None
+
     def with_release(self, table: ThresholdTable) -> ThresholdTimeline:
         """Return the timeline with one more version; one already there changes nothing."""
         if any(known.release == table.release for known in self.tables):
@@ -144,8 +149,8 @@ class ThresholdTimeline:
         """Return (N, 3) thresholds of devices by number at the starts of windows."""
         found = np.tile(np.array(DEFAULTS), (len(device), 1))
         in_force = self._in_force(start_us)
-        for number, table in enumerate(self.tables):
-            chosen = np.flatnonzero(in_force == number)
+        for number in np.unique(in_force[in_force >= 0]).tolist():
+            table, chosen = self.tables[number], np.flatnonzero(in_force == number)
             own, place = np.unique(device[chosen], return_inverse=True)
             found[chosen] = table.values([device_ids[n] for n in own.tolist()])[place]
         return found

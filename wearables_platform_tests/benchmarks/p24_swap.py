@@ -31,6 +31,7 @@ from wearables_platform.clients.lake import Lake, open_lake
 from wearables_platform.domain.channels import CHANNELS, MODELS_TOPIC
 from wearables_platform.models.predict import ModelTimeline, Scorer, load_scorer
 from wearables_platform.models.releases import ReleaseLog, release_of
+from wearables_platform.models.signing import SigningKey
 from wearables_platform.models.train import ForestParams, train
 from wearables_platform.signals.device_rules import DeviceRules
 from wearables_platform.wire.v1.telemetry_pb2 import ModelRelease
@@ -46,6 +47,7 @@ BLOCKS = 240
 SWAP_AT, EFFECTIVE_AT = 100, 180  # blocks: the release comes, and is in force for windows from the later one on
 WITHIN_S = 5.0
 MIN_SWAPS = 5
+KEY = "a key only benchmarks sign with"
 
 
 def measure(rounds: int, seconds: float) -> list[Figure]:
@@ -68,17 +70,22 @@ class Here:
     new: ModelRelease
 
     def models(self) -> LiveModels:
-        return LiveModels(lambda release: load_scorer(release, self.lake.get), lambda *_: None)
+        return LiveModels(
+            lambda release: load_scorer(release, self.lake.get),
+            lambda *_: None,
+            key=SigningKey(KEY),
+            clock_us=lambda: 0,
+        )
 
     def both(self, *, shadow: bool) -> LiveModels:
         """One in force, and the other beside it if wanted."""
         found = self.models()
-        found.take(self.old.SerializeToString(), 0)
+        found.take(SigningKey(KEY).sealed(self.old).SerializeToString())
         if shadow:
             beside = ModelRelease()
             beside.CopyFrom(self.new)
             beside.shadow = True
-            found.take(beside.SerializeToString(), 0)
+            found.take(SigningKey(KEY).sealed(beside).SerializeToString())
         found.complete.set()
         return found
 
@@ -117,9 +124,9 @@ class Swap:
 def _swap(here: Here, number: int) -> Swap:
     topic = f"{MODELS_TOPIC}-{number}"
     Admin(here.kafka_url).ensure_topics([TopicSpec(topic, 1)])
-    log, models = ReleaseLog(here.kafka_url, topic=topic), here.models()
+    log, models = ReleaseLog(here.kafka_url, KEY, topic=topic), here.models()
     log.publish(here.old)
-    follower = ModelFollower(here.kafka_url, models, lambda: 0, topic=topic)
+    follower = ModelFollower(here.kafka_url, models, topic=topic)
     follower.start()
     try:
         return _under_load(here, models, log)

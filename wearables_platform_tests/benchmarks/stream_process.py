@@ -37,6 +37,7 @@ class StreamProcess:
             "WEARABLES_RUN_DIR": str(self.settings.run_dir),
             "WEARABLES_TOPIC_PARTITIONS": str(PARTITIONS),
             "WEARABLES_STREAM_HEALTH_PORT": str(self._port),
+            "WEARABLES_MODEL_SIGNING_KEY": "a key only benchmarks sign with",
         }
         environment |= {name: value for name, value in os.environ.items() if name.startswith("WEARABLES_STREAM_")}
         argv = [sys.executable, "-m", "wearables_platform.cli", "run", "stream"]

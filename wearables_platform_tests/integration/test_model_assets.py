@@ -109,7 +109,7 @@ def test_recorded_movement_becomes_a_published_model_that_batch_and_log_agree_on
     assert len(checks_of(result)) == 6
     row = recorded.registry.in_force(ACTIVITY_ANOMALY)
     assert row is not None
-    assert ReleaseLog(recorded.resources["kafka"].url).all() == [row.release]
+    assert ReleaseLog(recorded.resources["kafka"].url, KEY).all() == [row.release]
     judged = row.metrics["by_person"]
     assert judged["average_precision"] > 0.65  # measured 0.75; guessing is 0.10
     assert judged["alarm_rate"] < 0.05
@@ -136,7 +136,7 @@ def test_running_again_without_new_data_changes_nothing_and_says_so(recorded: Wo
     assert recorded.registry.versions(ACTIVITY_ANOMALY) == versions
     assert "nothing new" in metadata_of(again, activity_anomaly_model)["outcome"]
     assert metadata_of(again, published_model)["outcome"] == "unchanged"
-    assert len(ReleaseLog(recorded.resources["kafka"].url).all()) == 1
+    assert len(ReleaseLog(recorded.resources["kafka"].url, KEY).all()) == 1
 
 
 def test_a_worse_candidate_leaves_the_model_in_force_and_a_failed_check(recorded: World) -> None:
@@ -192,7 +192,7 @@ def test_a_model_trains_passes_the_gate_runs_in_shadow_is_promoted_and_rolled_ba
     promote(
         open_lake(recorded.lake_url),
         recorded.registry,
-        ReleaseLog(recorded.resources["kafka"].url),
+        ReleaseLog(recorded.resources["kafka"].url, KEY),
         ACTIVITY_ANOMALY,
         now=datetime.now(UTC),
         because="a person says so",
@@ -204,7 +204,7 @@ def test_a_model_trains_passes_the_gate_runs_in_shadow_is_promoted_and_rolled_ba
     assert rolled.success
     assert checks_of(rolled) == {"the_log_says_what_the_registry_says": True}
     assert recorded.registry.in_force(ACTIVITY_ANOMALY) == first
-    assert ReleaseLog(recorded.resources["kafka"].url).latest(ACTIVITY_ANOMALY).version == first.version  # type: ignore[union-attr]
+    assert ReleaseLog(recorded.resources["kafka"].url, KEY).latest(ACTIVITY_ANOMALY).version == first.version  # type: ignore[union-attr]
     assert "the version in force does as it should" in str(model_watch.evaluate_tick(context).skip_message)
     told = metadata_of(recorded.run(promoted_model), promoted_model)
     assert told["champion_and_challenger_over_time"].startswith("![champion and challenger over time](data:image/png")
@@ -227,7 +227,7 @@ def test_thresholds_and_drift_are_computed_from_the_recorded_day(recorded: World
     found = metadata_of(result, device_thresholds)
     assert found["with_own_spike_threshold_g"] > 5
     assert metadata_of(result, published_thresholds)["outcome"] == "in_force"
-    released = ReleaseLog(recorded.resources["kafka"].url).latest("device_thresholds")
+    released = ReleaseLog(recorded.resources["kafka"].url, KEY).latest("device_thresholds")
     assert released is not None
     assert released.version == found["version"]
     assert metadata_of(result, device_drift)["comparisons"] == 0  # nobody's software changed that day

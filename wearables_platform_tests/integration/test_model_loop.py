@@ -28,10 +28,11 @@ from wearables_platform.models.promotion import (
     publish_thresholds,
     roll_back,
 )
+from wearables_platform.models.signing import SigningKey
 from wearables_platform.models.threshold_training import Baselines, register_thresholds
 from wearables_platform.models.thresholds import DEVICE_THRESHOLDS, load_thresholds
 from wearables_platform.signals.windows import WindowRows
-from wearables_platform_tests.model_rig import WEAK, Place, opened_place
+from wearables_platform_tests.model_rig import KEY, WEAK, Place, opened_place
 from wearables_platform_tests.model_windows import draw_training_set, draw_windows
 
 pytestmark = [pytest.mark.integration, pytest.mark.sql, pytest.mark.kafka]
@@ -52,7 +53,7 @@ class Stream:
         """Take every record of the topic not taken yet."""
         releases = self.place.log.all()
         for release in releases[self.read :]:
-            self.models.take(release.SerializeToString(), 0)
+            self.models.take(SigningKey(KEY).sealed(release).SerializeToString())
         self.read = len(releases)
         self.models.complete.set()
 
@@ -76,6 +77,8 @@ def stream(place: Place) -> Stream:
         lambda release: load_scorer(release, place.lake.get),
         lambda *_: None,
         lambda release: load_thresholds(release, place.lake.get),
+        key=SigningKey(KEY),
+        clock_us=lambda: 0,
     )
     return Stream(place, models)
 

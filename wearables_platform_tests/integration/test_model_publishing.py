@@ -18,7 +18,7 @@ from wearables_platform.models.publishing import Published, publish_candidate
 from wearables_platform.models.registry import ModelRegistry
 from wearables_platform.models.releases import ReleaseLog
 from wearables_platform.models.training_set import TrainingSet
-from wearables_platform_tests.model_rig import WEAK, Place, opened_place
+from wearables_platform_tests.model_rig import KEY, WEAK, Place, opened_place
 from wearables_platform_tests.model_windows import draw_training_set, draw_windows
 
 pytestmark = [pytest.mark.integration, pytest.mark.sql, pytest.mark.kafka]
@@ -125,7 +125,7 @@ def test_an_effective_instant_may_be_asked_for(place: Place) -> None:
 
 def test_a_run_that_died_before_announcing_is_mended_by_the_next(place: Place) -> None:
     place.train(draw_training_set(1))
-    dead = ReleaseLog("kafka://127.0.0.1:1")
+    dead = ReleaseLog("kafka://127.0.0.1:1", KEY)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ReleaseLog, "align", died)
         with pytest.raises(StoreUnavailable):

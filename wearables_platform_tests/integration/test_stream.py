@@ -31,6 +31,7 @@ from wearables_platform.domain.identity import MessageIdentity, boot_text
 from wearables_platform.domain.time_policy import to_us
 from wearables_platform.edge.messages import SensorReading, Vitals, encode_vitals
 from wearables_platform.models.releases import ReleaseLog, release_of
+from wearables_platform.models.signing import SigningKey
 from wearables_platform.models.thresholds import DEVICE_THRESHOLDS, write_table
 from wearables_platform.models.train import ForestParams, train
 from wearables_platform.sensor_catalogue import sensor_types
@@ -44,7 +45,7 @@ from wearables_platform_tests import messages
 from wearables_platform_tests.model_windows import draw_training_set
 from wearables_platform_tests.servers import StartServer
 from wearables_platform_tests.stream_logs import START_US, Record
-from wearables_platform_tests.stream_rig import StreamRig, whole_log
+from wearables_platform_tests.stream_rig import MODEL_SIGNING_KEY, StreamRig, whole_log
 
 pytestmark = [pytest.mark.integration, pytest.mark.kafka, pytest.mark.sql, pytest.mark.redis]
 
@@ -133,7 +134,8 @@ def test_a_model_that_must_not_be_used_leaves_the_stream_running(rig: StreamRig)
     missing = pb.ModelRelease(
         name="activity_anomaly", version="1", sha256="0" * 64, lake_path="models/none", feature_version="1"
     )
-    producer.send(MODELS_TOPIC, b"activity", missing.SerializeToString())
+    producer.send(MODELS_TOPIC, b"activity", SigningKey(MODEL_SIGNING_KEY).sealed(missing).SerializeToString())
+    producer.send(MODELS_TOPIC, b"not signed", missing.SerializeToString())
     producer.send(MODELS_TOPIC, b"activity", b"\xff\xff not a release")
     producer.flush(30)
     records = with_a_spike("watch-2", blocks=100)
@@ -141,12 +143,13 @@ def test_a_model_that_must_not_be_used_leaves_the_stream_running(rig: StreamRig)
     rig.start()
     rig.wait_until(lambda: rig.positions_read() == len(records))
     assert rig.stop() == 0
-    assert rig.log().count("model refused") == 2
+    assert rig.log().count("model refused") == 3
+    assert rig.log().count("bad_signature") == 1
     assert rig.rows("SELECT DISTINCT anomaly_score, model_version FROM telemetry.window_features") == [(None, None)]
 
 
 def test_rows_name_the_versions_in_force_at_their_start_and_a_shadow_is_counted(rig: StreamRig) -> None:
-    lake, log = open_lake(rig.extra["LAKE_URL"]), ReleaseLog(rig.kafka_url)
+    lake, log = open_lake(rig.extra["LAKE_URL"]), ReleaseLog(rig.kafka_url, MODEL_SIGNING_KEY)
     versions = []
     for seed, from_us, shadow in ((1, START_US, False), (2, START_US + 6_000_000, False), (3, 0, True)):
         candidate = train(draw_training_set(seed), ForestParams(n_trees=10))

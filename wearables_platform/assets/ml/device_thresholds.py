@@ -100,7 +100,9 @@ def published_thresholds(
 
     with terminal_errors_end_the_step() as spent, sql.open() as client:
         registry = ModelRegistry(client, model_signing.read(), "dagster published_thresholds")
-        row, outcome = publish_thresholds(lake.open(), registry, ReleaseLog(kafka.require_url()), now=datetime.now(UTC))
+        row, outcome = publish_thresholds(
+            lake.open(), registry, ReleaseLog(kafka.require_url(), model_signing.read()), now=datetime.now(UTC)
+        )
     check = dg.AssetCheckResult(
         check_name="thresholds_were_accepted",
         passed=outcome != "refused",

@@ -61,7 +61,7 @@ def promoted_model(
     patience = Patience(config.windows, config.hours)
     with terminal_errors_end_the_step() as spent, sql.open() as client:
         registry = ModelRegistry(client, model_signing.read(), "dagster promoted_model")
-        log = ReleaseLog(kafka.require_url())
+        log = ReleaseLog(kafka.require_url(), model_signing.read())
         promotion = promote_when_ready(lake.open(), registry, log, MODEL, now=datetime.now(UTC), patience=patience)
         problems = broken_in_force(registry, MODEL, patience)
         pictures = history.pictures(registry, MODEL)

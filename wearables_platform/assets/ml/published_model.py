@@ -66,7 +66,7 @@ def published_model(
         published = publish_candidate(
             lake.open(),
             registry,
-            ReleaseLog(kafka.require_url()),
+            ReleaseLog(kafka.require_url(), model_signing.read()),
             name=MODEL,
             effective_from=effective_instant(config.effective_from, datetime.now(UTC)),
         )

@@ -51,7 +51,7 @@ def rolled_back_model(
 
     with terminal_errors_end_the_step() as spent, sql.open() as client:
         registry = ModelRegistry(client, model_signing.read(), "dagster rolled_back_model")
-        log = ReleaseLog(kafka.require_url())
+        log = ReleaseLog(kafka.require_url(), model_signing.read())
         current = registry.in_force(config.name)
         if config.version and (current is None or current.version != config.version):
             announce(registry, log, config.name)  # a run that died after the registry was written

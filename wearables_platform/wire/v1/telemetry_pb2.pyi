@@ -194,7 +194,7 @@ class Receipt(_message.Message):
     def __init__(self, accepted: _Optional[_Iterable[_Union[SequenceRange, _Mapping]]] = ..., refused: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ...) -> None: ...
 
 class ModelRelease(_message.Message):
-    __slots__ = ("name", "version", "sha256", "lake_path", "effective_from_us", "feature_version", "shadow")
+    __slots__ = ("name", "version", "sha256", "lake_path", "effective_from_us", "feature_version", "shadow", "signature")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
@@ -202,6 +202,7 @@ class ModelRelease(_message.Message):
     EFFECTIVE_FROM_US_FIELD_NUMBER: _ClassVar[int]
     FEATURE_VERSION_FIELD_NUMBER: _ClassVar[int]
     SHADOW_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     sha256: str
@@ -209,4 +210,5 @@ class ModelRelease(_message.Message):
     effective_from_us: int
     feature_version: str
     shadow: bool
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., sha256: _Optional[str] = ..., lake_path: _Optional[str] = ..., effective_from_us: _Optional[int] = ..., feature_version: _Optional[str] = ..., shadow: _Optional[bool] = ...) -> None: ...
+    signature: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., sha256: _Optional[str] = ..., lake_path: _Optional[str] = ..., effective_from_us: _Optional[int] = ..., feature_version: _Optional[str] = ..., shadow: _Optional[bool] = ..., signature: _Optional[str] = ...) -> None: ...
