@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down status doctor test check bench lint types definitions docs-test docs proto proto-release lock ci clean
+.PHONY: help demo up down status doctor test check bench lint types definitions docs-test docs sql-docs sql-release proto proto-release lock ci clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -67,6 +67,12 @@ docs-test: $(VENV)/.installed-dev  ## the examples in docstrings, and that docs 
 
 docs: $(VENV)/.installed-dev  ## write the tables in docs/ anew from the code
 	$(BIN)/python -m wearables_platform_tests.generated_docs
+
+sql-docs: $(VENV)/.installed-dev  ## write the reference in docs/sql.md anew from the migrations
+	$(BIN)/python -m wearables_platform_tests.sql_contract reference
+
+sql-release: $(VENV)/.installed-dev  ## make the present analytics views those later versions must not break
+	$(BIN)/python -m wearables_platform_tests.sql_contract release
 
 proto: $(VENV)/.installed-dev  ## write the code generated from proto/ anew
 	$(BIN)/python -m wearables_platform_tests.schema generate

@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "simulate": ("simulate", "Send a simulated fleet with known truth."),
     "analyze": ("analyze", "Run the signal kernels over a recording, offline."),
     "models": ("models", "List model versions; promote the one in shadow; roll one back."),
+    "sql": ("sql", "Make, list and end logins for people who write SQL."),
     "run": ("run", "Run one process of the platform in the foreground."),
 }
 
