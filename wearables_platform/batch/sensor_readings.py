@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from wearables_platform.batch.vitals import TIME_RULES, Cleaning, queries, read_messages, stage
 from wearables_platform.batch.windows import day_bounds_us
+from wearables_platform.clients.binary_copy import Column, Exact
 from wearables_platform.clients.lake import Lake
 from wearables_platform.clients.sql import SqlClient, load_queries
 from wearables_platform.domain.sensor_types import SensorType
@@ -33,10 +34,15 @@ def _cleaning(
 ) -> Cleaning:
     first_channel, unit = (sensor.channels[0], sensor.unit) if sensor else ("", "")
 
-    def values(readings: pa.StructArray) -> Iterator[tuple[Any, ...]]:
-        columns = (readings.field(name).to_pylist() for name in ("sensor", "channel", "time_us", "value"))
-        for name, channel, time_us, value in zip(*columns, strict=True):
-            yield name, channel or first_channel, from_us(time_us), value, unit
+    def values(readings: pa.StructArray) -> Mapping[str, Column]:
+        channel = pc.fill_null(readings.field("channel"), "")
+        return {
+            "sensor": readings.field("sensor"),
+            "channel": pc.if_else(pc.equal(channel, ""), first_channel, channel),
+            "time": readings.field("time_us"),
+            "value": Exact(readings.field("value")),
+            "unit": unit,
+        }
 
     return Cleaning("sensor_readings", "readings", "time_us", _STAGED, rules, values, wanted)
 

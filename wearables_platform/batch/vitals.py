@@ -13,9 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wearables_platform.clients.binary_copy import Column, Exact
 from wearables_platform.clients.lake import Lake
 from wearables_platform.clients.manifest import DataFile
-from wearables_platform.clients.sql import Connection, SqlClient, copy_rows, load_queries
+from wearables_platform.clients.sql import Connection, SqlClient, copy_columns, load_queries
 from wearables_platform.domain.channels import QUANTITY_BY_NAME, VITALS
 from wearables_platform.domain.time_policy import EARLIEST_EVENT_US, FUTURE_TOLERANCE_US, from_us
 from wearables_platform.wire.raw_messages import raw_dataset
@@ -57,7 +58,7 @@ class Cleaning:
     time_field: str
     columns: Mapping[str, str]
     rules: Mapping[str, Any]
-    values: Callable[[pa.StructArray], Iterator[tuple[Any, ...]]]
+    values: Callable[[pa.StructArray], Mapping[str, Column]]
     wanted: Callable[[pa.StructArray], pa.BooleanArray] | None = None
 
     @property
@@ -71,14 +72,13 @@ class Cleaning:
         return touched
 
 
-def _heart_rate_values(readings: pa.StructArray) -> Iterator[tuple[Any, ...]]:
-    times = map(from_us, readings.field("time_us").to_pylist())
-    return zip(times, readings.field("bpm").to_pylist(), strict=True)
+def _heart_rate_values(readings: pa.StructArray) -> Mapping[str, Column]:
+    return {"time": readings.field("time_us"), "bpm": Exact(readings.field("bpm"))}
 
 
-def _step_values(readings: pa.StructArray) -> Iterator[tuple[Any, ...]]:
-    begins, ends = (map(from_us, readings.field(name).to_pylist()) for name in ("start_time_us", "end_time_us"))
-    return zip(begins, ends, readings.field("count").to_pylist(), strict=True)
+def _step_values(readings: pa.StructArray) -> Mapping[str, Column]:
+    begins, ends = readings.field("start_time_us"), readings.field("end_time_us")
+    return {"start_time": begins, "end_time": ends, "step_count": readings.field("count").cast(pa.int64())}
 
 
 HEART_RATE: Final = Cleaning(
@@ -159,27 +159,32 @@ def read_messages(lake: Lake, cleaning: Cleaning, days: Sequence[str]) -> Messag
 def stage(connection: Connection, cleaning: Cleaning, messages: Iterable[pa.Table], load_id: str) -> int:
     """Copy the readings into the staging table, in place of what this load had there; returns how many."""
     cleaning.run("clear_{}", connection, load_id=load_id)
-    rows = (row for table in messages for row in staged_rows(cleaning, table, load_id))
-    readings = copy_rows(connection, f"staging.{cleaning.quantity}", cleaning.staged_columns, rows)
+    readings = 0
+    for columns in (columns for table in messages for columns in staged_columns(cleaning, table, load_id)):
+        readings += copy_columns(connection, f"staging.{cleaning.quantity}", cleaning.staged_columns, columns)
     # Nobody else vacuums or analyzes in time: without it the planner takes a full load for an empty table.
     connection.execute(f"ANALYZE staging.{cleaning.quantity}")
     return readings
 
 
-def staged_rows(cleaning: Cleaning, messages: pa.Table, load_id: str) -> Iterator[tuple[Any, ...]]:
-    """Yield one row per reading, in the columns of the staging table."""
-    table = messages.combine_chunks()
-    for batch in table.to_batches():
+def staged_columns(cleaning: Cleaning, messages: pa.Table, load_id: str) -> Iterator[dict[str, Column]]:
+    """Yield the columns of the staging table, a row per reading."""
+    for batch in messages.combine_chunks().to_batches():
         lists = batch.column(cleaning.column)
         parents, readings = pc.list_parent_indices(lists), lists.flatten()
         places = _places(parents.to_numpy())
         if cleaning.wanted is not None:
             mine = cleaning.wanted(readings)
             parents, readings, places = parents.filter(mine), readings.filter(mine), places[mine.to_numpy(False)]
-        who = (batch.column(name).take(parents).to_pylist() for name in ("message_id", "device_id", "append_time_us"))
-        values = cleaning.values(readings)
-        for number, message_id, device_id, append_us, value in zip(places.tolist(), *who, values, strict=True):
-            yield load_id, message_id, number, device_id, *value, from_us(append_us)
+        who = {name: batch.column(name).take(parents) for name in ("message_id", "device_id")}
+        append_us = batch.column("append_time_us").take(parents)
+        yield {
+            "load_id": load_id,
+            "reading_number": places,
+            "append_time": append_us,
+            **who,
+            **cleaning.values(readings),
+        }
 
 
 def _places(parents: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

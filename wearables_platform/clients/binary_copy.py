@@ -49,8 +49,19 @@ class Text:
         return len(self.codes)
 
 
+@dataclass(frozen=True)
+class Exact:
+    """Numbers as they are: NaN is a value like others, and only what is missing is NULL."""
+
+    values: pa.Array
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.values)
+
+
 # A column: an array (NaN, NaT and masked are NULL; instants are microseconds since 1970), texts, or one value for all.
-Column: TypeAlias = "Array | Text | pa.Array | Sequence[str | None] | str | float | bool | None"
+Column: TypeAlias = "Array | Text | Exact | pa.Array | Sequence[str | None] | str | float | bool | None"
 
 
 @dataclass(frozen=True)
@@ -86,7 +97,10 @@ def cells_of(kind: str, column: Column, n: int) -> Cells:
         return _repeated(kind, column, n)
     if kind in _PREFIX:
         return _text_cells(_as_text(column), _PREFIX[kind])
-    return _fixed_cells(kind, column)
+    if isinstance(column, Exact):
+        absent = column.values.is_null().to_numpy(zero_copy_only=False)
+        return _fixed_cells(kind, column.values, absent)
+    return _fixed_cells(kind, column, _absent(column))
 
 
 def encode(cells: Sequence[Cells], n: int) -> Iterator[bytes]:
@@ -172,8 +186,7 @@ def _text_cells(text: Text, prefix: bytes) -> Cells:
     return Cells(values[codes], None if (used == values.itemsize).all() else used)
 
 
-def _fixed_cells(kind: str, column: Any) -> Cells:
-    absent = _absent(column)
+def _fixed_cells(kind: str, column: Any, absent: npt.NDArray[np.bool_] | None) -> Cells:
     values = column.fill_null(0).to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else np.asarray(column)
     if values.dtype.kind == "M":
         values = values.astype("datetime64[us]").astype(np.int64)
