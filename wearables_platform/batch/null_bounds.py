@@ -41,6 +41,7 @@ _OF_SPIKES: Final = dict.fromkeys(
     ("peak_g", "direction_x", "direction_y", "direction_z"),
     NullBound(0.5, "a spike beside a gap has no direction"),
 )
+_OF_READINGS: Final = {"message_day": NullBound(1.0, "rows cleaned by an earlier version do not say it")}
 
 NULL_BOUNDS: Final[Mapping[str, Mapping[str, NullBound]]] = {
     "raw_acceleration": {},
@@ -62,8 +63,8 @@ NULL_BOUNDS: Final[Mapping[str, Mapping[str, NullBound]]] = {
             )
         }
     },
-    "heart_rate": {},
-    "steps": {},
+    "heart_rate": _OF_READINGS,
+    "steps": _OF_READINGS,
     "daily_summary": {
         "step_count": NullBound(1.0, "a day without step counts is missing, not zero"),
         **dict.fromkeys(
