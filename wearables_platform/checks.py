@@ -129,7 +129,7 @@ def _readings_check(quantity: str) -> dg.AssetChecksDefinition:
         load_id, days = f"{context.run.run_id}:{quantity}:check", context.partition_keys
         with sql.open() as client:
             found = readings_unlike_messages(client, lake.open(), CLEANINGS[quantity], days, load_id)
-        metadata = {"rows": found.rows, **offending(found.faults, found.count)}
+        metadata = {"rows": found.rows, **offending(found.faults, found.offending)}
         return verdict(context, passed=not found.faults, metadata=metadata)
 
     return no_reading_is_lost
@@ -214,7 +214,7 @@ def hours_add_up_to_windows(
     from wearables_platform.batch.activity.checks import hours_that_do_not_add_up
 
     with sql.open() as client:
-        wrong = named(does_not_add_up=hours_that_do_not_add_up(client, lake.open(), context.partition_keys))
+        wrong = hours_that_do_not_add_up(client, lake.open(), context.partition_keys)
     return verdict(context, passed=not wrong, metadata=offending(wrong))
 
 
@@ -234,7 +234,7 @@ def days_add_up_to_hours(
     from wearables_platform.batch.activity.checks import days_that_do_not_add_up
 
     with sql.open() as client:
-        wrong = named(does_not_add_up=days_that_do_not_add_up(client, lake.open(), context.partition_keys))
+        wrong = days_that_do_not_add_up(client, lake.open(), context.partition_keys)
     return verdict(context, passed=not wrong, metadata=offending(wrong))
 
 

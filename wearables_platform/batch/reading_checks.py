@@ -18,7 +18,7 @@ class Found(NamedTuple):
 
     rows: int
     faults: list[dict[str, Any]]
-    count: int
+    offending: int
 
 
 def readings_unlike_messages(

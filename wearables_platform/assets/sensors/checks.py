@@ -55,7 +55,7 @@ def undeclared_check(sensors: Sequence[SensorType]) -> dg.AssetChecksDefinition:
 
 
 def _result(context: dg.AssetCheckExecutionContext, found: "Found") -> dg.AssetCheckResult:
-    metadata = {"rows": found.rows, **offending(found.faults, found.count)}
+    metadata = {"rows": found.rows, **offending(found.faults, found.offending)}
     return verdict(context, passed=not found.faults, metadata=metadata)
 
 
@@ -120,10 +120,10 @@ def _few_readings_are_rejected(sensor: SensorType) -> dg.AssetChecksDefinition:
         load_id = f"{context.run.run_id}:{sensor.name}:rejected"
         with sql.open() as client:
             found, rules = rejected_readings(client, lake.open(), sensor, context.partition_keys, load_id)
-        share = found.count / max(found.rows, 1)
+        share = found.offending / max(found.rows, 1)
         metadata = {"rows": found.rows, "rejected_share": share, "by_rule": rules}
         passed = share <= sensor.max_rejected_share
-        return verdict(context, passed=passed, metadata=metadata | offending(found.faults, found.count))
+        return verdict(context, passed=passed, metadata=metadata | offending(found.faults, found.offending))
 
     return few_readings_are_rejected
 

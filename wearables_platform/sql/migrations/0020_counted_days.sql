@@ -1,6 +1,5 @@
 -- depends: 0019_model_loop
--- Of a person's devices one counts at a time: one function that every sum per person and day is taken over. And every clean
--- or rejected reading says in which day of the lake its message lies, so that what has left the lake can be told and removed.
+-- Of a person's devices one counts at a time: one function that every sum per person and day is taken over.
 
 DROP FUNCTION platform.worn_days(date, date);
 CREATE FUNCTION platform.worn_days(first_day date, last_day date)
@@ -83,22 +82,3 @@ CREATE FUNCTION platform.counted_days(first_day date, last_day date, quantity te
     $$;
 COMMENT ON FUNCTION platform.counted_days(date, date, text) IS
     'Local days as platform.worn_days, of each device the parts that count for a quantity (as in platform.measured_hours): in a UTC hour in which several devices of a person have data, the one given last counts (of two given at once the greater id), and only it. taken are the hours of that day which devices before this one have: what lasts, such as a span of steps, must not reach into them.';
-
--- NULL in rows cleaned before there was this column, until their day is built again. Rows come in about the order of their
--- days, so a block range index finds a day's, and weighs next to nothing.
-ALTER TABLE telemetry.heart_rate ADD COLUMN message_day date;
-ALTER TABLE telemetry.steps ADD COLUMN message_day date;
-ALTER TABLE telemetry.sensor_readings ADD COLUMN message_day date;
-ALTER TABLE quality.rejected_readings ADD COLUMN message_day date;
-CREATE INDEX heart_rate_by_message_day ON telemetry.heart_rate USING brin (message_day);
-CREATE INDEX steps_by_message_day ON telemetry.steps USING brin (message_day);
-CREATE INDEX sensor_readings_by_message_day ON telemetry.sensor_readings USING brin (message_day);
-CREATE INDEX rejected_readings_by_message_day ON quality.rejected_readings (quantity, message_day);
-
--- Staging holds nothing between loads: a reading there always comes with its day.
-DELETE FROM staging.heart_rate;
-DELETE FROM staging.steps;
-DELETE FROM staging.sensor_readings;
-ALTER TABLE staging.heart_rate ADD COLUMN message_day date NOT NULL;
-ALTER TABLE staging.steps ADD COLUMN message_day date NOT NULL;
-ALTER TABLE staging.sensor_readings ADD COLUMN message_day date NOT NULL;
