@@ -51,6 +51,8 @@ def conserve(log: Range, outcomes: Mapping[str, Iterable[Range]]) -> PartitionCo
 
     >>> conserve((0, 10), {"stored": [(0, 4), (5, 8)], "duplicate": [(4, 5)]})
     PartitionConservation(counts={'stored': 7, 'duplicate': 1}, overlapping=0, missing=0, in_flight=2, foreign=0)
+    >>> conserve((0, 10), {"stored": [(0, 4), (6, 12)], "duplicate": [(3, 4)]}).places
+    (('overlapping', (3, 4)), ('missing', (4, 6)), ('foreign', (10, 12)))
     """
     merged = {outcome: merge(ranges) for outcome, ranges in outcomes.items()}
     together = merge(span for ranges in merged.values() for span in ranges)
