@@ -109,6 +109,32 @@ def _range_check(quantity: str, column: str, out_of_range: str) -> dg.AssetCheck
     return values_are_plausible
 
 
+def _readings_check(quantity: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=quantity,
+        name="no_reading_is_lost",
+        blocking=True,
+        partitions_def=DAYS,
+        description=(
+            "Every reading in the lake's messages of the day is clean, or set aside with the name of a rule; every "
+            "clean reading is in one of the lake's messages."
+        ),
+    )
+    def no_reading_is_lost(
+        context: dg.AssetCheckExecutionContext, lake: LakeResource, sql: SqlResource
+    ) -> dg.AssetCheckResult:
+        from wearables_platform.batch.reading_checks import readings_unlike_messages
+        from wearables_platform.batch.vitals import CLEANINGS
+
+        load_id, days = f"{context.run.run_id}:{quantity}:check", context.partition_keys
+        with sql.open() as client:
+            found = readings_unlike_messages(client, lake.open(), CLEANINGS[quantity], days, load_id)
+        metadata = {"rows": found.rows, **offending(found.faults, found.offending)}
+        return verdict(context, passed=not found.faults, metadata=metadata)
+
+    return no_reading_is_lost
+
+
 def _features_check(asset: str) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=asset,
@@ -188,7 +214,7 @@ def hours_add_up_to_windows(
     from wearables_platform.batch.activity.checks import hours_that_do_not_add_up
 
     with sql.open() as client:
-        wrong = named(does_not_add_up=hours_that_do_not_add_up(client, lake.open(), context.partition_keys))
+        wrong = hours_that_do_not_add_up(client, lake.open(), context.partition_keys)
     return verdict(context, passed=not wrong, metadata=offending(wrong))
 
 
@@ -208,7 +234,7 @@ def days_add_up_to_hours(
     from wearables_platform.batch.activity.checks import days_that_do_not_add_up
 
     with sql.open() as client:
-        wrong = named(does_not_add_up=days_that_do_not_add_up(client, lake.open(), context.partition_keys))
+        wrong = days_that_do_not_add_up(client, lake.open(), context.partition_keys)
     return verdict(context, passed=not wrong, metadata=offending(wrong))
 
 
@@ -237,6 +263,7 @@ CHECKS = [
     *(_conservation_check(CHANNEL_BY_NAME[name]) for name in ("acceleration", "vitals", "status")),
     *(_messages_check(name) for name in ("acceleration", "vitals", "status")),
     *(_table_check(name) for name in ("heart_rate", "steps", "daily_summary")),
+    *(_readings_check(name) for name in ("heart_rate", "steps")),
     every_message_has_a_reason,
     levels_count_the_same_samples,
     _range_check("heart_rate", "time", "bpm < %(low)s OR bpm > %(high)s"),

@@ -47,16 +47,7 @@ from wearables_platform.sensor_catalogue import declarations
 from wearables_platform.sensors import SENSORS
 from wearables_platform.settings import load_settings
 
-
-def _of_sensor_types() -> tuple[list[Any], list[Any]]:
-    """Return assets and checks of the declared sensor types; Dagster takes one `Definitions` per module."""
-    found = sensor_definitions(declarations(load_settings().sensor_types_dir))
-    return list(found.assets or ()), list(found.asset_checks or ())
-
-
-SENSOR_ASSETS, SENSOR_CHECKS = _of_sensor_types()
-
-ASSETS: list[Any] = [
+OWN_ASSETS: list[Any] = [
     *TOPICS,
     *COLLECTIONS,
     raw_acceleration,
@@ -83,14 +74,24 @@ ASSETS: list[Any] = [
     parity,
     activity_on_spark,
     conservation,
-    *SENSOR_ASSETS,
 ]
+ALL_JOBS: list[Any] = [*JOBS, *ML_JOBS, retrain_activities_job, purge_old_runs, check_yesterday]
+
+
+def _of_sensor_types() -> tuple[list[Any], list[Any]]:
+    """Return assets and checks of the declared sensor types; Dagster takes one `Definitions` per module."""
+    found = sensor_definitions(declarations(load_settings().sensor_types_dir), [*OWN_ASSETS, *ALL_JOBS])
+    return list(found.assets or ()), list(found.asset_checks or ())
+
+
+SENSOR_ASSETS, SENSOR_CHECKS = _of_sensor_types()
+ASSETS: list[Any] = [*OWN_ASSETS, *SENSOR_ASSETS]
 ASSET_CHECKS: list[Any] = [*CHECKS, *SENSOR_CHECKS]
 
 defs = dg.Definitions(
     assets=with_code_references(ASSETS, load_settings()),
     asset_checks=[*ASSET_CHECKS, yesterday_is_built],
-    jobs=[*JOBS, *ML_JOBS, retrain_activities_job, purge_old_runs, check_yesterday],
+    jobs=ALL_JOBS,
     schedules=[*SCHEDULES, *ML_SCHEDULES, weekly_activity_retraining, PURGE_SCHEDULE, CHECK_SCHEDULE],
     sensors=[*SENSORS, *ML_SENSORS],
     resources=RESOURCES,

@@ -7,7 +7,7 @@ anything starts, with file, key and rule.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -23,7 +23,8 @@ from wearables_platform.errors import ConfigError
 COMPONENT: Final = "wearables_platform.components.SensorType"
 PACKAGED: Final = Path(__file__).parent / "sensor_types"
 FILE: Final = "defs.yaml"
-# What has fields and code of its own, and a name in `quality.rejected_readings`: a sensor type may not take it.
+# What has fields and code of its own, and a name in `quality.rejected_readings`: a sensor type may not take it. Names
+# of assets are Dagster's to know: `components.sensor_definitions` refuses those.
 TAKEN: Final = frozenset({*QUANTITY_BY_NAME, *CHANNEL_BY_NAME, "steps", "undeclared_readings"})
 _KEYS: Final = {field.name for field in fields(SensorType)}
 
@@ -58,7 +59,18 @@ def declarations(further: Path | None = None) -> tuple[Declared, ...]:
             msg = f"{path}: attributes.name: {name} is declared by {found[name].path} already"
             raise ConfigError(msg)
         found[name] = declared
+    _refuse_names_made_twice(list(found.values()))
     return tuple(found[name] for name in sorted(found))
+
+
+def _refuse_names_made_twice(declared: Sequence[Declared]) -> None:
+    made: dict[str, Declared] = {}
+    for each in declared:
+        for name in each.type.asset_names:
+            other = made.setdefault(name, each)
+            if other is not each:
+                rule = f"makes an asset {name}, and so does {other.type.name} of {other.path}"
+                raise _broken(each.path, "attributes.name", f"{each.type.name} {rule}")
 
 
 def read_sensor_type(path: Path) -> SensorType:

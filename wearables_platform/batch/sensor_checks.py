@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from wearables_platform.batch.reading_checks import Found, found_rows, staged_readings
 from wearables_platform.batch.sensor_readings import cleaning_of, span_of
-from wearables_platform.batch.vitals import read_messages, stage
+from wearables_platform.batch.vitals import queries
 from wearables_platform.clients.lake import Lake
 from wearables_platform.clients.sql import SqlClient, load_queries
 from wearables_platform.domain.sensor_types import SensorType
 from wearables_platform.partitions import local_days
 
 _queries: Final[Any] = load_queries(Path(__file__).parents[1] / "sql" / "sensors")
-
-
-class Found(NamedTuple):
-    """How many rows were looked at, and texts of those that are not as they should be (20 at most)."""
-
-    rows: int
-    faults: list[str]
+REPEATED: Final = "duplicate_reading"  # which rule is no fault of the sensor
 
 
 def implausible_readings(sql: SqlClient, sensor: SensorType, days: Sequence[str]) -> Found:
@@ -34,27 +29,20 @@ def repeated_readings(sql: SqlClient, sensor: SensorType, days: Sequence[str]) -
     return _found(sql, "find_repeated_readings", sensor, days)
 
 
-def lost_readings(sql: SqlClient, lake: Lake, sensor: SensorType, days: Sequence[str], load_id: str) -> Found:
-    """Find readings in the lake's messages of these days that are neither clean nor set aside with a rule."""
-    cleaning = cleaning_of(sensor)
-    messages = read_messages(lake, cleaning, days)
-    if messages is None:
-        return Found(0, [])
-    with sql.transaction() as connection:
-        readings = stage(connection, cleaning, messages, load_id)
-        lost = [str(row) for row in _queries.find_lost_readings(connection, load_id=load_id)]
-        cleaning.run("clear_{}", connection, load_id=load_id)
-    return Found(readings, lost)
+def rejected_readings(
+    sql: SqlClient, lake: Lake, sensor: SensorType, days: Sequence[str], load_id: str
+) -> tuple[Found, dict[str, int]]:
+    """Return who sent what rules have set aside of these days' messages, and how many each rule; repeats count nowhere.
 
-
-def rejected_share(sql: SqlClient, sensor: SensorType, days: Sequence[str]) -> tuple[float, dict[str, int]]:
-    """Return which share of the readings of these days rules have set aside, and how many each rule; 0 of none."""
-    span = span_of(days)
-    with sql.transaction() as connection:
-        clean: int = _queries.count_readings(connection, sensor=sensor.name, **span)
-        rules = dict(_queries.count_rejected(connection, sensor=sensor.name, **span))
-    rejected = sum(rules.values())
-    return rejected / max(clean + rejected, 1), rules
+    The messages say which readings are meant, not the readings' times: those may be what is wrong with them.
+    """
+    with staged_readings(sql, lake, cleaning_of(sensor), days, load_id) as (connection, _):
+        rules = dict(_queries.count_readings_of_load(connection, load_id=load_id))
+        rows, count = found_rows(connection, _queries.find_rejected_of_load, load_id=load_id)
+    rules.pop(REPEATED, None)
+    looked_at = sum(rules.values())
+    rules.pop("", None)
+    return Found(looked_at, rows, count), rules
 
 
 def hours_that_do_not_add_up(sql: SqlClient, sensor: SensorType, days: Sequence[str]) -> Found:
@@ -63,11 +51,17 @@ def hours_that_do_not_add_up(sql: SqlClient, sensor: SensorType, days: Sequence[
 
 
 def days_that_do_not_add_up(sql: SqlClient, sensor: SensorType, utc_days: Sequence[str]) -> Found:
-    """Compare each person's local days with the clean readings of the devices they wore."""
+    """Compare each person's local days with the clean readings of the devices that count for them."""
     first, last = local_days(utc_days)
+    query = _queries.find_days_that_do_not_add_up
     with sql.transaction() as connection:
-        rows = _queries.find_days_that_do_not_add_up(connection, sensor=sensor.name, first_day=first, last_day=last)
-        return Found(0, [str(row) for row in rows])
+        rows, count = found_rows(connection, query, sensor=sensor.name, first_day=first, last_day=last)
+        return Found(_count(connection, sensor, utc_days), rows, count)
+
+
+def rows_of_undeclared_sensors(sql: SqlClient, declared: Sequence[str]) -> list[dict[str, Any]]:
+    """Return what tables still hold of sensors that no file declares, by sensor and table."""
+    return sql.rows(queries.find_rows_of_undeclared_sensors.sql, {"declared": list(declared)})
 
 
 def fleet_hours(sql: SqlClient, sensor: SensorType, days: Sequence[str]) -> list[tuple[Any, ...]]:
@@ -77,8 +71,11 @@ def fleet_hours(sql: SqlClient, sensor: SensorType, days: Sequence[str]) -> list
 
 
 def _found(sql: SqlClient, query: str, sensor: SensorType, days: Sequence[str], **parameters: Any) -> Found:
-    span = span_of(days)
     with sql.transaction() as connection:
-        rows: int = _queries.count_readings(connection, sensor=sensor.name, **span)
-        faults = getattr(_queries, query)(connection, sensor=sensor.name, **span, **parameters)
-        return Found(rows, [str(row) for row in faults])
+        found = found_rows(connection, getattr(_queries, query), sensor=sensor.name, **span_of(days), **parameters)
+        return Found(_count(connection, sensor, days), *found)
+
+
+def _count(connection: Any, sensor: SensorType, days: Sequence[str]) -> int:
+    readings: int = _queries.count_readings(connection, sensor=sensor.name, **span_of(days))
+    return readings

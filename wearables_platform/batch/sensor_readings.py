@@ -17,7 +17,7 @@ from wearables_platform.clients.lake import Lake
 from wearables_platform.clients.sql import SqlClient, load_queries
 from wearables_platform.domain.sensor_types import SensorType
 from wearables_platform.domain.time_policy import from_us
-from wearables_platform.partitions import local_days
+from wearables_platform.partitions import local_days, neighbours
 
 _aggregates: Any = load_queries(Path(__file__).parents[1] / "sql" / "sensors")
 _STAGED: Final = {"sensor": "text", "channel": "text", "time": "timestamptz", "value": "float8", "unit": "text"}
@@ -44,26 +44,29 @@ def _cleaning(
             "unit": unit,
         }
 
-    return Cleaning("sensor_readings", "readings", "time_us", _STAGED, rules, values, wanted)
+    return Cleaning(
+        "sensor_readings", "readings", "time_us", _STAGED, rules, values, wanted, sensor.name if sensor else None
+    )
 
 
 def set_undeclared_aside(
     sql: SqlClient, lake: Lake, declared: Sequence[str], days: Sequence[str], load_id: str
 ) -> dict[str, int]:
-    """Name every reading of these days whose sensor nobody has declared; returns how many there are by sensor.
+    """Name every reading of these days whose sensor nobody declares; returns how many there are by sensor.
 
-    They stay in the archive and the lake: once a file declares the sensor, building the days again cleans them.
+    They stay in the archive and the lake: once a file declares the sensor, building the days again cleans them. The
+    other way round, clean readings, hours and local days of a sensor whose file is gone go with these days.
     """
     names = pa.array(sorted(declared), pa.string())
     cleaning = _cleaning({}, lambda readings: pc.invert(pc.is_in(readings.field("sensor"), names)), None)
     messages = read_messages(lake, cleaning, days)
-    if messages is None:
-        return {}
+    first_day, last_day = local_days(days)
     with sql.transaction() as connection:
         stage(connection, cleaning, messages, load_id)
-        for table in messages:
-            speaking = table.filter(pc.greater(pc.fill_null(pc.list_value_length(table.column("readings")), 0), 0))
-            queries.forget_undeclared_readings(connection, messages=speaking.column("message_id").to_pylist())
+        queries.forget_undeclared_readings(connection, days=messages.days, load_id=load_id)
+        queries.withdraw_undeclared_readings(connection, days=messages.days, declared=list(declared))
+        _aggregates.remove_undeclared_hours(connection, declared=list(declared), **span_of(neighbours(days)))
+        _aggregates.remove_undeclared_days(connection, declared=list(declared), first_day=first_day, last_day=last_day)
         queries.set_undeclared_readings_aside(connection, load_id=load_id)
         query = "SELECT sensor, count(*) FROM staging.sensor_readings WHERE load_id = %s GROUP BY 1 ORDER BY 1"
         found = dict(connection.execute(query, (load_id,)).fetchall())

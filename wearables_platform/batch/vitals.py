@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +33,8 @@ TIME_RULES: Final = {
 }
 _HEART_RATE, _STEP_RATE = QUANTITY_BY_NAME["heart_rate"], QUANTITY_BY_NAME["step_rate"]
 _WHO = {"load_id": "text", "message_id": "text", "reading_number": "int4", "device_id": "text"}
+# Which day of the lake a message lies in: what its rows are found by once it has left.
+_MESSAGE_DAY: Final = "message_day"
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Cleaning:
         Parameters of the judging statement.
     wanted
         Which items are of this quantity; None where all are.
+    sensor
+        The declared sensor type, where one table holds the readings of many.
     """
 
     quantity: str
@@ -60,11 +64,17 @@ class Cleaning:
     rules: Mapping[str, Any]
     values: Callable[[pa.StructArray], Mapping[str, Column]]
     wanted: Callable[[pa.StructArray], pa.BooleanArray] | None = None
+    sensor: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Return what rejected readings call the quantity."""
+        return self.sensor or self.quantity
 
     @property
     def staged_columns(self) -> dict[str, str]:
         """Return the columns the readings are copied into, with their SQL types."""
-        return {**_WHO, **self.columns, "append_time": "timestamptz"}
+        return {**_WHO, **self.columns, "append_time": "timestamptz", _MESSAGE_DAY: "date"}
 
     def run(self, statement: str, connection: Connection, **parameters: Any) -> int:
         """Run one statement of the cleaning script and return how many rows it touched."""
@@ -97,6 +107,7 @@ STEPS: Final = Cleaning(
     {**TIME_RULES, "longest_span": LONGEST_STEP_SPAN, "high_per_minute": _STEP_RATE.high},
     _step_values,
 )
+CLEANINGS: Final = {cleaning.quantity: cleaning for cleaning in (HEART_RATE, STEPS)}
 
 
 @dataclass(frozen=True)
@@ -111,25 +122,29 @@ class Cleaned:
 
 
 def clean_days(sql: SqlClient, lake: Lake, cleaning: Cleaning, days: Sequence[str], load_id: str) -> Cleaned:
-    """Clean every reading in the messages of these days, in one transaction; again, and nothing changes.
+    """Make SQL say what the messages of these days say, in one transaction; again, and nothing changes.
+
+    Rows of messages that have left a day of the lake go, clean or rejected; a day without a manifest says nothing.
 
     A reading counts once per device and instant, whichever messages carry it and in whichever order days are cleaned.
     """
     messages = read_messages(lake, cleaning, days)
-    if messages is None:
-        return Cleaned(0, 0, 0, 0, {})
+    told = {"quantity": cleaning.name, "days": messages.days, "load_id": load_id}
     with sql.transaction() as connection:
         for table in messages:
             _make_room(connection, cleaning, table)
         readings = stage(connection, cleaning, messages, load_id)
+        # First of all: a reading whose message is gone must not count as the one that others repeat.
+        gone = cleaning.run("remove_{}_without_message", connection, **told)
         cleaning.run("judge_{}", connection, load_id=load_id, **cleaning.rules)
-        for statement in ("set_repeated_{}_aside", "set_{}_already_held_aside", "forget_rejected_{}", "withdraw_{}"):
+        cleaning.run("forget_rejected_{}", connection, **told)
+        for statement in ("set_repeated_{}_aside", "set_{}_already_held_aside", "withdraw_{}"):
             cleaning.run(statement, connection, load_id=load_id)
         rejected = cleaning.run("record_rejected_{}", connection, load_id=load_id)
         changed = cleaning.run("accept_{}", connection, load_id=load_id, cleaned_by=CLEANED_BY)
         rules = _rules(connection, cleaning, load_id)
         cleaning.run("clear_{}", connection, load_id=load_id)
-    return Cleaned(readings, readings - rejected, rejected, changed, rules)
+    return Cleaned(readings, readings - rejected, rejected, gone + changed, rules)
 
 
 @dataclass(frozen=True)
@@ -137,23 +152,29 @@ class Messages:
     """What cleaning needs of some days' messages: a row group at a time, however large the days; each pass the same."""
 
     lake: Lake
-    files: tuple[DataFile, ...]
+    files: Mapping[str, tuple[DataFile, ...]]
     column: str
+
+    @property
+    def days(self) -> list[str]:
+        """Return the days the lake has been built for, also those without a message."""
+        return list(self.files)
 
     def __iter__(self) -> Iterator[pa.Table]:
         """Yield the messages of the files that have such readings at all: those of an earlier version may not."""
         columns = ["message_id", "device_id", "append_time_us", self.column]
-        for file in self.files:
-            for table in self.lake.scan_file(file, columns=columns):
+        for day, files in self.files.items():
+            for table in (table for file in files for table in self.lake.scan_file(file, columns=columns)):
                 if self.column in table.column_names:
-                    yield table
+                    days = pa.repeat(pa.scalar(date.fromisoformat(day)), table.num_rows)
+                    yield table.append_column(_MESSAGE_DAY, days)
 
 
-def read_messages(lake: Lake, cleaning: Cleaning, days: Sequence[str]) -> Messages | None:
-    """Return the messages of these days as the lake holds them now; None where there are none."""
-    manifests = [lake.manifest(raw_dataset(VITALS), day) for day in days]
-    files = tuple(file for found in manifests if found is not None for file in found.files)
-    return Messages(lake, files, cleaning.column) if files else None
+def read_messages(lake: Lake, cleaning: Cleaning, days: Sequence[str]) -> Messages:
+    """Return the messages of these days as the lake holds them now."""
+    manifests = {day: lake.manifest(raw_dataset(VITALS), day) for day in days}
+    files = {day: found.files for day, found in manifests.items() if found is not None}
+    return Messages(lake, files, cleaning.column)
 
 
 def stage(connection: Connection, cleaning: Cleaning, messages: Iterable[pa.Table], load_id: str) -> int:
@@ -176,7 +197,7 @@ def staged_columns(cleaning: Cleaning, messages: pa.Table, load_id: str) -> Iter
         if cleaning.wanted is not None:
             mine = cleaning.wanted(readings)
             parents, readings, places = parents.filter(mine), readings.filter(mine), places[mine.to_numpy(False)]
-        who = {name: batch.column(name).take(parents) for name in ("message_id", "device_id")}
+        who = {name: batch.column(name).take(parents) for name in ("message_id", "device_id", _MESSAGE_DAY)}
         append_us = batch.column("append_time_us").take(parents)
         yield {
             "load_id": load_id,

@@ -22,6 +22,7 @@ TRAILER: Final = b"\xff\xff"
 # So many rows are laid out at once: a few MB, and the server reads one part while the next is laid out.
 ROWS_AT_ONCE: Final = 4_096
 _POSTGRES_EPOCH_US: Final = 946_684_800_000_000  # 2000-01-01
+_POSTGRES_EPOCH_DAY: Final = 10_957
 _FIXED: Final = {
     "int2": ">i2",
     "int4": ">i4",
@@ -30,6 +31,7 @@ _FIXED: Final = {
     "float8": ">f8",
     "bool": "?",
     "timestamptz": ">i8",
+    "date": ">i4",
 }
 _PREFIX: Final = {"text": b"", "jsonb": b"\x01"}  # jsonb: the version of its binary form
 KINDS: Final = frozenset({*_FIXED, *_PREFIX})
@@ -60,7 +62,8 @@ class Exact:
         return len(self.values)
 
 
-# A column: an array (NaN, NaT and masked are NULL; instants are microseconds since 1970), texts, or one value for all.
+# A column: an array (NaN, NaT and masked are NULL; instants are microseconds since 1970, dates days), texts, or one value
+# for all.
 Column: TypeAlias = "Array | Text | Exact | pa.Array | Sequence[str | None] | str | float | bool | None"
 
 
@@ -188,7 +191,9 @@ def _text_cells(text: Text, prefix: bytes) -> Cells:
 
 def _fixed_cells(kind: str, column: Any, absent: npt.NDArray[np.bool_] | None) -> Cells:
     values = column.fill_null(0).to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else np.asarray(column)
-    if values.dtype.kind == "M":
+    if kind == "date":
+        values = values.astype("datetime64[D]").astype(np.int64) - _POSTGRES_EPOCH_DAY
+    elif values.dtype.kind == "M":
         values = values.astype("datetime64[us]").astype(np.int64)
     if kind == "timestamptz":
         values = values.astype(np.int64) - _POSTGRES_EPOCH_US

@@ -150,8 +150,8 @@ class SqlClient:
 
     def rows(self, query: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None) -> list[dict[str, Any]]:
         """Run one query and return its rows as dictionaries."""
-        with self.transaction() as connection, connection.cursor(row_factory=dict_row) as cursor:
-            return cursor.execute(_as_query(query), parameters).fetchall()
+        with self.transaction() as connection:
+            return rows_in(connection, query, parameters)
 
     def execute(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None) -> int:
         """Run one statement in its own transaction and return how many rows it touched."""
@@ -166,6 +166,14 @@ class SqlClient:
     def close(self) -> None:
         """Close every pooled connection."""
         self._engine.dispose()
+
+
+def rows_in(
+    connection: Connection, query: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None
+) -> list[dict[str, Any]]:
+    """Run one query in a transaction and return its rows as dictionaries."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(_as_query(query), parameters).fetchall()
 
 
 def upsert(connection: Connection, table: BulkTable, rows: Iterable[Sequence[Any]]) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Final
 
 OUTCOMES: Final = ("stored", "duplicate", "quarantined", "dead_lettered")
 Range = tuple[int, int]  # [first, end)
+SHOWN_PLACES: Final = 5  # of each kind of fault
+_ALL: Final[Range] = (-(2**63), 2**63)  # whatever a position may be
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class PartitionConservation:
         Positions after that: read later, if the consumer is alive.
     foreign
         Positions outside the log; any is a fault.
+    places
+        Where the first faults are: what is wrong, and the range (the end exclusive).
     """
 
     counts: Mapping[str, int]
@@ -33,6 +38,7 @@ class PartitionConservation:
     missing: int
     in_flight: int
     foreign: int
+    places: tuple[tuple[str, Range], ...] = field(default=(), repr=False)
 
     @property
     def holds(self) -> bool:
@@ -45,6 +51,8 @@ def conserve(log: Range, outcomes: Mapping[str, Iterable[Range]]) -> PartitionCo
 
     >>> conserve((0, 10), {"stored": [(0, 4), (5, 8)], "duplicate": [(4, 5)]})
     PartitionConservation(counts={'stored': 7, 'duplicate': 1}, overlapping=0, missing=0, in_flight=2, foreign=0)
+    >>> conserve((0, 10), {"stored": [(0, 4), (6, 12)], "duplicate": [(3, 4)]}).places
+    (('overlapping', (3, 4)), ('missing', (4, 6)), ('foreign', (10, 12)))
     """
     merged = {outcome: merge(ranges) for outcome, ranges in outcomes.items()}
     together = merge(span for ranges in merged.values() for span in ranges)
@@ -52,13 +60,37 @@ def conserve(log: Range, outcomes: Mapping[str, Iterable[Range]]) -> PartitionCo
     covered = size(together)
     inside = size(clip(together, log))
     read_to = max((end for _, end in clip(together, log)), default=log[0])
+    wrong = {
+        "overlapping": [both for one, two in combinations(merged.values(), 2) for both in _common(one, two)],
+        "missing": gaps(together, (log[0], read_to)),
+        "foreign": [span for outside in gaps([log], _ALL) for span in clip(together, outside)],
+    }
     return PartitionConservation(
         counts,
         overlapping=sum(counts.values()) - covered,
         missing=read_to - log[0] - inside,
         in_flight=log[1] - read_to,
         foreign=covered - inside,
+        places=tuple((what, span) for what, spans in wrong.items() for span in sorted(spans)[:SHOWN_PLACES]),
     )
+
+
+def _common(one: Iterable[Range], two: Sequence[Range]) -> Iterator[Range]:
+    return (span for inside in one for span in clip(two, inside))
+
+
+def gaps(ranges: Iterable[Range], inside: Range) -> list[Range]:
+    """Return what of `inside` no range holds; ranges are in order and do not touch.
+
+    >>> gaps([(0, 4), (6, 8)], (2, 10))
+    [(4, 6), (8, 10)]
+    """
+    found, at = [], inside[0]
+    for first, end in clip(ranges, inside):
+        if first > at:
+            found.append((at, first))
+        at = end
+    return [*found, (at, inside[1])] if at < inside[1] else found
 
 
 def merge(ranges: Iterable[Range]) -> list[Range]:

@@ -14,6 +14,8 @@ from zlib import crc32
 # Names of sensors and channels are parts of names of assets, keys and columns: no upper case, no dash, no dot.
 NAME: Final = "[a-z][a-z0-9_]{0,62}"
 AGGREGATES: Final = ("mean", "min", "max", "std", "p05", "p50", "p95")
+# A device's newest values are kept and read a channel at a time: as many as an EEG cap has, no accidental thousands.
+MAX_CHANNELS: Final = 64
 # "[^@]+@..." as an e-mail address, or a team: what Dagster takes for an owner.
 _OWNER: Final = r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+"
 
@@ -37,7 +39,7 @@ class SensorType:
     owner
         Who answers for the numbers: ``team:name`` or an e-mail address.
     channels
-        Names of the numbers a reading may have; an empty channel on the wire means the first.
+        Names of the numbers a reading may have, at most `MAX_CHANNELS`; an empty channel on the wire means the first.
     aggregates
         What hours and days say beside the number of readings: any of `AGGREGATES`.
     fresh_within_h
@@ -82,11 +84,21 @@ class SensorType:
             ("rate_per_hour", 0.001 <= self.rate_per_hour <= 3_600_000, "is not 0.001 to 3,600,000"),
             ("owner", bool(re.fullmatch(_OWNER, self.owner)), "is neither team:name nor an e-mail address"),
             ("channels", bool(self.channels) and named, f"must be names that match {NAME}, at least one"),
+            (
+                "channels",
+                len(self.channels) <= MAX_CHANNELS,
+                f"are more than {MAX_CHANNELS}: split the type",
+            ),
             ("channels", len(set(self.channels)) == len(self.channels), "names one twice"),
             ("aggregates", set(self.aggregates) <= set(AGGREGATES), f"may be any of {', '.join(AGGREGATES)}"),
             ("fresh_within_h", 0 < self.fresh_within_h <= 8_760, "is not above 0 and at most 8,760"),
             ("max_rejected_share", 0 <= self.max_rejected_share <= 1, "is not a share from 0 to 1"),
         )
+
+    @property
+    def asset_names(self) -> tuple[str, str, str]:
+        """Return what its assets are called: clean readings, hours, local days."""
+        return self.name, f"{self.name}_hourly", f"{self.name}_daily"
 
     def fingerprint(self) -> str:
         """Return a short text that changes with whatever decides the rows: not with title, owner or freshness."""

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Thread
 
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pytest
 from boto3.s3.transfer import TransferConfig
 
+from wearables_platform.batch.housekeeping import GRACE, tidy
 from wearables_platform.clients import lake as lake_client
 from wearables_platform.clients.lake import Lake, open_lake
 from wearables_platform.errors import LakeConflict, StoreUnavailable
@@ -173,6 +175,51 @@ def test_a_writer_killed_anywhere_leaves_the_old_partition_or_the_new_one(
         assert found["start_time_us"].to_pylist() == ([7] if point == "after the swap" else [1]), point
         publish(lake, table(2), day=day)
         assert lake.read_table(DATASET, [day]) == table(2)
+
+
+# Sends one part of an object too large for one request, and dies when the store has it.
+KILLED_UPLOAD = """
+import json, os, signal, sys
+from boto3.s3.transfer import TransferConfig
+from wearables_platform.clients import lake as lake_client
+from wearables_platform_tests.contract.lake_stores import publish
+from wearables_platform_tests.contract.test_lake_faults import noise_rows
+
+url, keys = sys.argv[1], json.loads(sys.argv[2])
+lake_client._PARTS = TransferConfig(multipart_threshold=5_242_880, multipart_chunksize=5_242_880, use_threads=False)
+lake = lake_client.open_lake(url, **keys)
+die = lambda **_: os.kill(os.getpid(), signal.SIGKILL)
+lake.objects._client.meta.events.register("after-call.s3.UploadPart", die)
+publish(lake, noise_rows(11_000_000))
+"""
+
+
+@pytest.mark.s3
+def test_of_an_upload_killed_between_its_parts_nobody_sees_half_and_its_parts_go(
+    s3_endpoint: str, s3_bucket: str, s3_keys: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    prefixes = [tmp_path_factory.mktemp("prefix").name for _ in range(2)]
+    urls = [f"s3://{s3_bucket}/{prefix}?endpoint_url={s3_endpoint}" for prefix in prefixes]
+    lake, undisturbed = (open_lake(url, **s3_keys) for url in urls)
+    for each in (lake, undisturbed):
+        publish(each, table(1))
+    before = lake.objects.sizes(f"{DATASET}/day={DAY}")
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED_UPLOAD, urls[0], json.dumps(s3_keys)], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == -9, ended.stderr
+    assert lake.objects.sizes(f"{DATASET}/day={DAY}") == before, "an object is there whole or not at all"
+    assert lake.read_table(DATASET, [DAY]) == table(1)
+
+    large = noise_rows(11_000_000)
+    again, once = publish(lake, large), publish(undisturbed, large)
+    assert again == once
+    assert [lake.get(file.path) for file in again.files] == [undisturbed.get(file.path) for file in once.files]
+    assert lake.read_table(DATASET, [DAY]) == large
+    # What the killed upload left is no object, and goes with the sweep once nobody can still be sending it.
+    later = datetime.now(UTC) + GRACE + timedelta(minutes=5)
+    assert tidy(lake, datetime(2000, 1, 1, tzinfo=UTC)).unfinished == 0  # before it began (in 2010, says moto)
+    assert [tidy(lake, later).unfinished for _ in range(2)] == [1, 0]
 
 
 # Eight processes that have all seen the same edition before any of them writes.

@@ -5,17 +5,22 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from wearables_platform.clients.lake_files import FileObjects
+from wearables_platform.clients.lake_writer import manifest_key
 from wearables_platform.domain.channels import ACCELERATION
 from wearables_platform_tests.batch_world import DAY, BatchWorld, own_database
-from wearables_platform_tests.integration.test_build_days import Log, move, walk
+from wearables_platform_tests.integration.test_build_days import Log, lake_objects, move, walk
 
 pytestmark = [pytest.mark.integration, pytest.mark.sql, pytest.mark.mongo]
+
+BUILT = ("raw_acceleration", "window_features", "spike_events")
 
 # One process that imports once and forks a build per place to die; it opens no connection itself.
 BUILDS = """
@@ -28,6 +33,8 @@ from wearables_platform.clients import lake_files
 from wearables_platform.clients.lake import open_lake
 from wearables_platform.clients.mongo import DocumentStore
 from wearables_platform.clients.sql import SqlClient
+from wearables_platform.clients.lake_files import FileObjects
+from wearables_platform.clients.lake_writer import manifest_key
 from wearables_platform.domain.channels import ACCELERATION
 from wearables_platform_tests.stream_logs import NoModel
 
@@ -104,3 +111,37 @@ def test_a_build_killed_before_any_of_its_writes_converges_when_run_again(world:
     history = world.sql.rows("SELECT device_id, window_start, revision FROM telemetry.window_features_history")
     assert len(history) == len({tuple(row.values()) for row in history})
     assert all(row["revision"] <= 3 for row in world.windows())
+
+
+def test_a_backfill_that_reaches_the_live_day_gives_way_to_the_days_own_run(
+    world: BatchWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The day's own run begins and ends between the backfill's reading of the archive and its swap of the manifest."""
+    log = Log(ACCELERATION)
+    walk(log, "watch-1")
+    world.archived(log, 0, 30)
+    put_if, live = FileObjects.put_if, []
+
+    def after_the_days_own_run(store: FileObjects, key: str, data: bytes, tag: str | None) -> str:
+        if key == manifest_key("raw/acceleration", DAY) and not live:
+            live.append("running")
+            world.archived(log, 30)
+            with dg.DagsterInstance.ephemeral() as instance:
+                assert replace(world, instance=instance).build(*BUILT).success
+            live.append("done")
+        return put_if(store, key, data, tag)
+
+    monkeypatch.setattr(FileObjects, "put_if", after_the_days_own_run)
+    result = world.build(*BUILT, first="2026-03-28")
+    assert live == ["running", "done"]
+    assert result.success
+    again = [event.step_key for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"]
+    assert again == ["raw_acceleration"], "what was read before the other run's swap is read again, never written"
+    manifest = world.lake.manifest("raw/acceleration", DAY)
+    assert manifest is not None
+    assert manifest.rows == len(log.records)
+    assert all(check.passed for check in result.get_asset_check_evaluations())
+    rows, objects = world.windows(), lake_objects(world)
+    assert len(rows) == 30
+    assert world.build(*BUILT, first="2026-03-28").success
+    assert (world.windows(), lake_objects(world)) == (rows, objects)

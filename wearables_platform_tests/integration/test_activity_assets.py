@@ -127,12 +127,22 @@ def test_hours_that_do_not_add_up_block_the_days_and_are_named(world: BatchWorld
     from wearables_platform.batch.activity.checks import days_that_do_not_add_up, hours_that_do_not_add_up
 
     (wrong,) = days_that_do_not_add_up(world.sql, world.lake, list(SPAN.values()))
-    assert wrong.startswith("p-1 on 2026-03-29: 7200 windows")
+    assert (wrong["participant_id"], wrong["local_day"], wrong["windows"]) == ("p-1", "2026-03-29", 7_200)
+    assert wrong["steps"] == wrong["most_steps"] + 1
     world.sql.execute(
         "UPDATE telemetry.hourly_activity SET light_s = light_s + 1 WHERE hour_start = '2026-03-28 21:00+00'"
     )
-    (wrong,) = hours_that_do_not_add_up(world.sql, world.lake, ["2026-03-28"])
-    assert "1 hours whose parts" in wrong
+    found = hours_that_do_not_add_up(world.sql, world.lake, ["2026-03-28"])
+    assert {(row["device_id"], row["hour_start"].hour) for row in found} == {("watch-1", 21)}
+    assert [row["fault"].split()[1] for row in found] == ["parts", "histogram"]
+    world.sql.execute("DELETE FROM telemetry.hourly_activity WHERE hour_start = '2026-03-28 21:00+00'")
+    world.sql.execute("UPDATE telemetry.hourly_activity SET windows = windows - 1, unclassified_s = unclassified_s - 1")
+    other, gone = hours_that_do_not_add_up(world.sql, world.lake, ["2026-03-28"])
+    assert (other["fault"], other["windows"]) == (
+        "other windows or steps than the lake's",
+        other["windows_in_lake"] - 1,
+    )
+    assert (gone["fault"], gone["hour_start"].hour, gone["windows_in_lake"]) == ("no such hour", 21, 3_600)
 
 
 def test_spark_agrees_through_pipes_or_says_why_it_was_not_asked(world: BatchWorld) -> None:

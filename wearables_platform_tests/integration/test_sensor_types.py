@@ -11,7 +11,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from wearables_platform.batch.sensor_checks import lost_readings
+from wearables_platform.batch.reading_checks import readings_unlike_messages
+from wearables_platform.batch.sensor_checks import rows_of_undeclared_sensors
+from wearables_platform.batch.sensor_readings import cleaning_of, set_undeclared_aside
+from wearables_platform.batch.vitals import HEART_RATE, STEPS, Cleaning
 from wearables_platform.components import sensor_definitions
 from wearables_platform.definitions import ASSETS, defs
 from wearables_platform.demo import findings
@@ -27,7 +30,7 @@ from wearables_platform.ingest.json_form import payload_from_document
 from wearables_platform.resources import RESOURCES
 from wearables_platform.sensor_catalogue import declarations, sensor_types
 from wearables_platform_tests.batch_world import DAY, MIDNIGHT_US, BatchWorld, Log, own_database
-from wearables_platform_tests.integration.test_build_days import enrol
+from wearables_platform_tests.integration.test_build_days import enrol, vitals_message
 from wearables_platform_tests.schema import ROOT
 
 pytestmark = [pytest.mark.integration, pytest.mark.sql, pytest.mark.mongo]
@@ -199,7 +202,7 @@ def test_a_day_with_impossible_clean_values_is_not_built_on(world: BatchWorld) -
     )
     result = world.build(*BUILT, raise_on_error=False)
     failed = [check for check in result.get_asset_check_evaluations() if not check.passed]
-    assert {check.check_name for check in failed} == {"values_are_plausible"}
+    assert {check.check_name for check in failed} == {"values_are_plausible", "no_reading_is_lost"}
     assert any("watch-9" in str(check.metadata.get("offending_rows")) for check in failed)
     assert world.sql.rows("SELECT * FROM telemetry.sensor_hours") == []
     world.sql.execute("DELETE FROM telemetry.sensor_readings WHERE device_id = 'watch-9'")
@@ -221,17 +224,99 @@ def test_a_sensor_that_sends_mostly_nonsense_stops_its_day(world: BatchWorld) ->
     assert rules == {"above_range": 61}
 
 
-def test_a_reading_that_is_neither_clean_nor_set_aside_is_found(world: BatchWorld) -> None:
+def test_a_sensor_whose_clock_is_wrong_stops_the_day_its_messages_lie_in(world: BatchWorld) -> None:
+    """Every reading but one lies months ahead: counted by their own times, nothing of this day is set aside."""
+    log = Log(VITALS)
+    ahead = [("skin_temperature", MIDNIGHT_US + 100 * 24 * HOUR_US + i, 33.0) for i in range(60)]
+    log.add(MIDNIGHT_US, "watch-1", posted("watch-1", 0, ("skin_temperature", MIDNIGHT_US, 33.0), *ahead))
+    world.archived(log)
+    result = world.build(*BUILT, raise_on_error=False)
+    evaluations = result.get_asset_check_evaluations()
+    (failed,) = [check for check in evaluations if not check.passed and "rows" in check.metadata]
+    assert failed.check_name == "few_readings_are_rejected"
+    assert (failed.metadata["offending"].value, failed.metadata["rows"].value) == (60, 61)
+    shown = failed.metadata["offending_rows"].value
+    assert all(said in shown for said in ("time_in_future", "watch-1", "watch-1:0000000000000009:0"))
+
+
+def test_readings_lost_on_the_way_and_readings_no_message_holds_are_found(world: BatchWorld) -> None:
+    log = Log(VITALS)
+    log.add(MIDNIGHT_US + HOUR_US, "watch-1", an_hour("watch-1", 0))
+    beats = {MIDNIGHT_US: 60.0, MIDNIGHT_US + 1: 61.0}
+    log.add(MIDNIGHT_US + HOUR_US, "watch-2", vitals_message("watch-2", 0, heart_rate=beats, steps={MIDNIGHT_US: 9}))
+    world.archived(log)
+    assert world.build("raw_vitals", "skin_temperature", "heart_rate", "steps").success
+    (skin,) = sensor_types()
+
+    def found(cleaning: Cleaning) -> tuple[Any, ...]:
+        rows, faults, count = readings_unlike_messages(world.sql, world.lake, cleaning, [DAY], "t")
+        return rows, count, [row["fault"].split()[0] for row in faults]
+
+    kinds = (cleaning_of(skin), HEART_RATE, STEPS)
+    assert [found(kind) for kind in kinds] == [(60, 0, []), (2, 0, []), (1, 0, [])]
+    for table in ("sensor_readings", "heart_rate", "steps"):
+        time = "start_time" if table == "steps" else "time"
+        world.sql.execute(
+            f"DELETE FROM telemetry.{table} t WHERE {time} = (SELECT min({time}) FROM telemetry.{table} WHERE device_id"
+            " = t.device_id)"
+        )
+    assert [found(kind) for kind in kinds] == [(60, 1, ["neither"]), (2, 1, ["neither"]), (1, 1, ["neither"])]
+    # By hand: in the day's time and of no message; and of a message that is not in the day it names.
+    world.sql.execute(
+        "INSERT INTO telemetry.heart_rate VALUES (%(d)s, %(t)s, 70, 'm', 1, 'batch', 'x', NULL),"
+        " (%(d)s, '2026-05-01', 70, 'm', 1, 'batch', 'x', %(day)s)",
+        {"d": "watch-3", "t": f"{DAY}T05:00Z", "day": DAY},
+    )
+    assert found(HEART_RATE) == (2, 3, ["neither", "no", "no"])
+    world.build("skin_temperature", "heart_rate", "steps", raise_on_error=False)
+    assert [found(kind)[1] for kind in kinds] == [0, 1, 0], "what names no message is not ours to remove"
+
+
+def test_what_has_left_the_lake_leaves_the_tables_when_its_day_is_built(world: BatchWorld) -> None:
+    enrol(world, "p-1", "watch-1", "UTC")
+    enrol(world, "p-2", "watch-2", "UTC")
+    log = Log(VITALS)
+    for device in ("watch-1", "watch-2"):
+        odd = (("skin_temperature", MIDNIGHT_US + HOUR_US, 99.0), ("barometer", MIDNIGHT_US, 1000.0))
+        log.add(MIDNIGHT_US + 2 * HOUR_US, device, an_hour(device, 0, *odd))
+    log.add(MIDNIGHT_US + 2 * HOUR_US, "watch-2", posted("watch-2", 1, ("skin_temperature", MIDNIGHT_US, 31.25)))
+    world.archived(log)
+    assert world.build(*BUILT).success
+    tables = ("telemetry.sensor_readings", "telemetry.sensor_hours", "quality.rejected_readings")
+    world.archive.delete(VITALS.collection, {"_id": {"$regex": "^watch-1:"}})
+    result = world.build(*BUILT)
+    assert all(check.passed for check in result.get_asset_check_evaluations())
+    for table in tables:
+        assert {row["device_id"] for row in world.sql.rows(f"SELECT device_id FROM {table}")} == {"watch-2"}, table
+    assert [row["participant_id"] for row in world.sql.rows("SELECT * FROM telemetry.sensor_days")] == ["p-2"]
+    # Once the message that told of an instant first is gone, the one that repeated it counts.
+    world.archive.delete(VITALS.collection, {"_id": {"$regex": ":0$"}})
+    assert world.build(*BUILT).success
+    assert [row["value"] for row in world.sql.rows("SELECT value FROM telemetry.sensor_readings")] == [31.25]
+    world.archive.delete(VITALS.collection, {})
+    assert world.build(*BUILT).success
+    assert [world.sql.rows(f"SELECT * FROM {table}") for table in (*tables, "telemetry.sensor_days")] == [[]] * 4
+
+
+def test_rows_of_a_type_whose_file_is_gone_are_told_of_and_go_when_their_day_is_built(world: BatchWorld) -> None:
+    enrol(world, "p-1", "watch-1", "UTC")
     log = Log(VITALS)
     log.add(MIDNIGHT_US + HOUR_US, "watch-1", an_hour("watch-1", 0))
     world.archived(log)
-    assert world.build("raw_vitals", "skin_temperature").success
+    assert world.build(*BUILT).success
     (skin,) = sensor_types()
-    assert lost_readings(world.sql, world.lake, skin, [DAY], "t") == (60, [])
-    world.sql.execute("DELETE FROM telemetry.sensor_readings WHERE value = 31.5")
-    found = lost_readings(world.sql, world.lake, skin, [DAY], "t")
-    assert (found.rows, len(found.faults)) == (60, 1)
-    assert "31.5" in found.faults[0]
+    assert rows_of_undeclared_sensors(world.sql, [skin.name]) == []
+    found = rows_of_undeclared_sensors(world.sql, [])
+    assert [(row["sensor"], row["held"].split("_")[1], row["rows"]) for row in found] == [
+        ("skin_temperature", "days", 1),
+        ("skin_temperature", "hours", 1),
+        ("skin_temperature", "readings", 60),
+    ]
+    assert set_undeclared_aside(world.sql, world.lake, [], [DAY], "t") == {"skin_temperature": 60}
+    assert rows_of_undeclared_sensors(world.sql, []) == []
+    assert world.build(*BUILT).success  # the file is back
+    assert len(world.sql.rows("SELECT * FROM telemetry.sensor_readings")) == 60
+    assert world.sql.rows(REJECTED) == []
 
 
 def test_files_written_before_there_were_readings_are_read(world: BatchWorld) -> None:

@@ -29,6 +29,7 @@ VALUES: Mapping[str, st.SearchStrategy[Any]] = {
     "float8": st.floats(allow_nan=False),
     "bool": st.booleans(),
     "timestamptz": st.datetimes(EARLIEST.replace(tzinfo=None), LATEST.replace(tzinfo=None), timezones=st.just(UTC)),
+    "date": st.dates(),
     "text": st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=12),
     "jsonb": st.dictionaries(st.text(st.characters(codec="ascii"), max_size=3), st.integers(0, 9), max_size=2),
 }
@@ -47,8 +48,8 @@ def as_column(kind: str, values: list[Any]) -> Any:
     """A column as the platform holds it: arrays where it can."""
     if kind == "jsonb":
         return [None if value is None else json.dumps(value) for value in values]
-    if kind == "text":
-        return pa.array(values, pa.string())
+    if kind in ("text", "date"):
+        return pa.array(values, pa.string() if kind == "text" else pa.date32())
     if kind in ("float4", "float8"):
         return np.array([np.nan if value is None else value for value in values], f"f{kind[-1]}")
     if kind == "timestamptz":

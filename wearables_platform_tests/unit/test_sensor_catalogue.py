@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from wearables_platform.domain.sensor_types import SensorType
+from wearables_platform.domain.sensor_types import MAX_CHANNELS, SensorType
 from wearables_platform.errors import ConfigError
 from wearables_platform.local.layout import RunDirectory
 from wearables_platform.local.plan import UpOptions, make_plan, set_explicitly
@@ -90,6 +90,34 @@ def test_two_files_may_not_declare_one_name(declare: Callable[..., Path]) -> Non
     path = declare(folder="mine", name="skin_temperature")
     with pytest.raises(ConfigError, match="skin_temperature is declared by .* already"):
         sensor_types(path.parents[1])
+
+
+def test_no_channel_beyond_the_bound(declare: Callable[..., Path]) -> None:
+    names = [f"c{n}" for n in range(MAX_CHANNELS)]
+    assert len(read_sensor_type(declare(channels=names)).channels) == MAX_CHANNELS
+    with pytest.raises(ConfigError, match=r"attributes\.channels: .* are more than 64: split the type"):
+        read_sensor_type(declare(folder="many", channels=[*names, "one_more"]))
+
+
+@pytest.mark.parametrize(("one", "other"), [("light", "light_daily"), ("light_hourly", "light")])
+def test_two_types_may_not_make_assets_of_one_name(declare: Callable[..., Path], one: str, other: str) -> None:
+    declare(folder="a", name=one)
+    path = declare(folder="b", name=other)
+    with pytest.raises(ConfigError) as refused:
+        sensor_types(path.parents[1])
+    assert "makes an asset light_" in str(refused.value)
+    assert all(each in str(refused.value) for each in ("/a/defs.yaml", "/b/defs.yaml"))
+
+
+@pytest.mark.parametrize("name", ["parity", "wear", "rules_of_devices", "build_days", "raw_vitals", "daily_summary"])
+def test_a_type_may_not_be_called_as_an_asset_a_step_or_a_job(declare: Callable[..., Path], name: str) -> None:
+    from wearables_platform.components import sensor_definitions
+    from wearables_platform.definitions import ALL_JOBS, OWN_ASSETS
+
+    path = declare(name=name)
+    with pytest.raises(ConfigError) as refused:
+        sensor_definitions(declarations(path.parents[1]), [*OWN_ASSETS, *ALL_JOBS])
+    assert str(refused.value).startswith(f"{path}: attributes.name: {name} makes an asset {name}, ")
 
 
 def test_a_directory_that_is_not_there_is_named_by_its_setting(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def clean_asset(quantity: str, description: str) -> dg.AssetsDefinition:
         from wearables_platform.batch import vitals
         from wearables_platform.batch.extent import extent_of
 
-        cleaning = {"heart_rate": vitals.HEART_RATE, "steps": vitals.STEPS}[quantity]
+        cleaning = vitals.CLEANINGS[quantity]
         opened, load_id = lake.open(), f"{context.run.run_id}:{quantity}"
         with terminal_errors_end_the_step() as spent, sql.open() as client:
             # A week at a time: one transaction's readings fit in memory whatever the range.

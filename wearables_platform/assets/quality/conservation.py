@@ -50,14 +50,14 @@ def conservation(mongo: MongoResource, sql: SqlResource, kafka: KafkaResource) -
             accounts = {("archive", *where): found for where, found in archive_account(archive, url).items()}
         with sql.open() as client:
             accounts |= {("stream", *where): found for where, found in stream_account(client, url).items()}
-    faults = [_row(where, found) for where, found in accounts.items() if not found.holds]
+    faults = [[*_row(where, found), _places(found)] for where, found in accounts.items() if not found.holds]
     check = dg.AssetCheckResult(
         check_name="disjoint_and_complete",
         passed=not faults,
         metadata={
             "partitions": len(accounts),
             "offending": len(faults),
-            "faults": markdown_table((*COLUMNS, *FAULTS), faults[:SHOWN_FAULTS]),
+            "faults": markdown_table((*COLUMNS, *FAULTS, "where"), faults[:SHOWN_FAULTS]),
         },
     )
     return dg.MaterializeResult(metadata=_metadata(accounts, spent), check_results=[check])
@@ -66,6 +66,10 @@ def conservation(mongo: MongoResource, sql: SqlResource, kafka: KafkaResource) -
 def _row(where: tuple[str, str, int], found: "PartitionConservation") -> list[Any]:
     counts = [found.counts.get(outcome, 0) for outcome in COLUMNS[3:7]]
     return [*where, *counts, found.in_flight, found.overlapping, found.missing, found.foreign]
+
+
+def _places(found: "PartitionConservation") -> str:
+    return ", ".join(f"{what} {first} to {end - 1}" for what, (first, end) in found.places)
 
 
 def _metadata(accounts: "dict[tuple[str, str, int], PartitionConservation]", spent: Spent) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def days_asset(sensor: SensorType) -> dg.AssetsDefinition:
 
     @sensor_asset(
         sensor,
-        name=f"{sensor.name}_daily",
+        name=sensor.asset_names[2],
         group="serving",
         deps=[sensor.name],
         description=(

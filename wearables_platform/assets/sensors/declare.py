@@ -11,7 +11,7 @@ from wearables_platform.domain.sensor_types import SensorType
 from wearables_platform.partitions import DAYS
 
 # Changes when what is made of any declared type does; what a file says is part of each asset's version by itself.
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 
 
 def sensor_asset(

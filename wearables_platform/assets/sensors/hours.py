@@ -26,7 +26,7 @@ def hours_asset(sensor: SensorType) -> dg.AssetsDefinition:
 
     @sensor_asset(
         sensor,
-        name=f"{sensor.name}_hourly",
+        name=sensor.asset_names[1],
         group="features",
         deps=[sensor.name],
         description=(

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from wearables_platform.batch.windows import day_bounds_us
 from wearables_platform.clients.lake import Lake
 from wearables_platform.clients.sql import SqlClient
-from wearables_platform.domain.time_policy import from_us
+from wearables_platform.domain.time_policy import US_PER_S, from_us, to_us
 from wearables_platform.partitions import neighbours
 from wearables_platform.wire.lake_schemas import WINDOWS_DATASET
 
+_HOUR_US: Final = 3_600 * US_PER_S
+Rows = list[dict[str, Any]]
 _PARTS: Final = "sedentary_s + light_s + moderate_s + vigorous_s"
 _OF_A_DAY: Final = f"""
-SELECT coalesce(sum(windows), 0) AS windows, coalesce(sum(steps), 0) AS steps,
-       count(*) FILTER (WHERE {_PARTS} + unclassified_s + not_worn_s <> windows) AS impossible,
-       count(*) FILTER (WHERE {_PARTS} <> (SELECT sum(bin) FROM unnest(enmo_histogram_s) AS bin)) AS unlike
+SELECT device_id, hour_start, windows, steps, {_PARTS} + unclassified_s + not_worn_s <> windows AS impossible,
+       {_PARTS} <> (SELECT sum(bin) FROM unnest(enmo_histogram_s) AS bin) AS unlike
 FROM telemetry.hourly_activity WHERE hour_start >= %s AND hour_start < %s
+ORDER BY hour_start, device_id
 """
 # Hours that lie in what counts for the day, and those it also touches, hold at least and at most what the day holds; in
 # a zone of whole hours the two are the same.
@@ -37,8 +40,8 @@ hours AS (
         SELECT h.hour_start >= a.from_time AND h.hour_start + interval '1 hour' <= a.to_time AS whole) w
     GROUP BY 1, 2
 )
-SELECT d.participant_id, d.local_day::text AS local_day, d.windows, d.steps, h.least_windows, h.most_windows,
-       h.least_steps, h.most_steps
+SELECT 'other windows or steps than its hours' AS fault, d.participant_id, d.local_day::text AS local_day, d.windows,
+       d.steps, h.least_windows, h.most_windows, h.least_steps, h.most_steps, d.device_ids
 FROM telemetry.daily_activity d
 LEFT JOIN hours h USING (participant_id, local_day)
 WHERE d.ends > %(first)s AND d.begins < %(end)s AND d.begins >= %(synced_from)s AND d.ends <= %(synced_to)s
@@ -46,7 +49,9 @@ WHERE d.ends > %(first)s AND d.begins < %(end)s AND d.begins >= %(synced_from)s 
        OR d.steps NOT BETWEEN h.least_steps AND h.most_steps)
 """
 _IMPOSSIBLE: Final = f"""
-SELECT participant_id, local_day::text AS local_day FROM telemetry.daily_activity
+SELECT 'its parts are not the whole' AS fault, participant_id, local_day::text AS local_day, windows, steps,
+       NULL AS least_windows, NULL AS most_windows, NULL AS least_steps, NULL AS most_steps, device_ids
+FROM telemetry.daily_activity
 WHERE ends > %(first)s AND begins < %(end)s
   AND (worn_s + not_worn_s + wear_unknown_s <> windows OR windows > extract(epoch FROM ends - begins)
        OR {_PARTS} + unclassified_s + not_worn_s <> windows OR mvpa_s <> moderate_s + vigorous_s
@@ -55,33 +60,51 @@ WHERE ends > %(first)s AND begins < %(end)s
 """
 
 
-def hours_that_do_not_add_up(sql: SqlClient, lake: Lake, days: Sequence[str]) -> list[str]:
-    """Return what is wrong with the hours of each day.
+def hours_that_do_not_add_up(sql: SqlClient, lake: Lake, days: Sequence[str]) -> Rows:
+    """Return the hours of devices that are wrong: what is the matter, and both sides of it.
 
     They hold the lake's windows and steps; of each hour, intensities, unclassified and unworn time are its windows,
     and the histogram is the time that has an intensity.
     """
-    wrong = []
-    for day in days:
-        (found,) = sql.rows(_OF_A_DAY, tuple(map(from_us, day_bounds_us(day))))
-        held = _held(lake, day)
-        if (found["windows"], found["steps"]) != held or found["impossible"] or found["unlike"]:
-            wrong.append(
-                f"{day}: {found['windows']} windows and {found['steps']} steps by hour, {held[0]} and {held[1]} in the "
-                f"lake; {found['impossible']} hours whose parts, {found['unlike']} whose histogram is not the whole"
-            )
-    return wrong
+    return [row for day in days for row in _wrong_hours(sql, lake, day)]
 
 
-def _held(lake: Lake, day: str) -> tuple[int, int]:
-    windows = steps = 0
-    for group in lake.scan(WINDOWS_DATASET, [day], columns=["steps"]):
-        windows += group.num_rows
-        steps += pc.sum(group.column("steps")).as_py() or 0
-    return windows, steps
+def _wrong_hours(sql: SqlClient, lake: Lake, day: str) -> Iterator[dict[str, Any]]:
+    held = _held(lake, day)
+    for row in sql.rows(_OF_A_DAY, tuple(map(from_us, day_bounds_us(day)))):
+        windows, steps = held.pop((row["device_id"], to_us(row["hour_start"])), (0, 0))
+        faults = {
+            "other windows or steps than the lake's": (row["windows"], row["steps"]) != (windows, steps),
+            "its parts are not the whole": row.pop("impossible"),
+            "its histogram is not the time that has an intensity": row.pop("unlike"),
+        }
+        both = row | {"windows_in_lake": windows, "steps_in_lake": steps}
+        yield from ({"fault": fault, **both} for fault, holds in faults.items() if holds)
+    for (device_id, hour_us), (windows, steps) in sorted(held.items()):
+        who = {"device_id": device_id, "hour_start": from_us(hour_us), "windows": None, "steps": None}
+        yield {"fault": "no such hour", **who, "windows_in_lake": windows, "steps_in_lake": steps}
 
 
-def days_that_do_not_add_up(sql: SqlClient, lake: Lake, utc_days: Sequence[str]) -> list[str]:
+def _held(lake: Lake, day: str) -> dict[tuple[str, int], tuple[int, int]]:
+    """Return windows and steps the lake has, by device and begin of the hour."""
+    held: dict[tuple[str, int], tuple[int, int]] = {}
+    for group in lake.scan(WINDOWS_DATASET, [day], columns=["device_id", "window_start", "steps"]):
+        starts = group.column("window_start").cast(pa.int64())
+        hours = pc.multiply(pc.divide(starts, _HOUR_US), _HOUR_US)
+        columns = {
+            "device_id": group.column("device_id"),
+            "hour": hours,
+            "steps": pc.fill_null(group.column("steps"), 0),
+        }
+        counted = pa.table(columns).group_by(["device_id", "hour"]).aggregate([("steps", "count"), ("steps", "sum")])
+        for row in counted.to_pylist():
+            key = (row["device_id"], row["hour"])
+            windows, taken = held.get(key, (0, 0))
+            held[key] = (windows + row["steps_count"], taken + row["steps_sum"])
+    return held
+
+
+def days_that_do_not_add_up(sql: SqlClient, lake: Lake, utc_days: Sequence[str]) -> Rows:
     """Return the person-days that are impossible in themselves, or do not hold what their hours hold.
 
     The second is asked of days all of whose hours are built: those beside the given ones may be yet to come.
@@ -96,12 +119,7 @@ def days_that_do_not_add_up(sql: SqlClient, lake: Lake, utc_days: Sequence[str])
         "first_day": (first - timedelta(days=1)).date(),
         "last_day": end.date(),
     }
-    wrong = [f"{_who(row)}: its parts are not the whole" for row in sql.rows(_IMPOSSIBLE, span)]
-    return wrong + [
-        f"{_who(row)}: {row['windows']} windows and {row['steps']} steps, by its hours {row['least_windows']} to "
-        f"{row['most_windows']} and {row['least_steps']} to {row['most_steps']}"
-        for row in sql.rows(_OF_PEOPLE, span)
-    ]
+    return sql.rows(_IMPOSSIBLE, span) + sql.rows(_OF_PEOPLE, span)
 
 
 def _built(sql: SqlClient, lake: Lake, utc_days: Sequence[str]) -> list[str]:
@@ -110,7 +128,3 @@ def _built(sql: SqlClient, lake: Lake, utc_days: Sequence[str]) -> list[str]:
     before, *_, after = neighbours(ordered)
     beside = [day for day in (before, after) if not hours_that_do_not_add_up(sql, lake, [day])]
     return sorted([*ordered, *beside])
-
-
-def _who(row: dict[str, Any]) -> str:
-    return f"{row['participant_id']} on {row['local_day']}"

@@ -21,6 +21,14 @@ FROM (
 WHERE s.load_id = :load_id AND s.message_id = judged.message_id AND s.reading_number = judged.reading_number
   AND judged.rule IS NOT NULL;
 
+-- name: remove_heart_rate_without_message(quantity, days, load_id)!
+-- Remove what earlier loads wrote of messages that these days of the lake no longer hold, or that no longer say it.
+DELETE FROM telemetry.heart_rate h
+WHERE :quantity = 'heart_rate' AND h.message_day = ANY(:days::date[])
+  AND NOT EXISTS (
+      SELECT FROM staging.heart_rate s
+      WHERE s.load_id = :load_id AND s.message_id = h.message_id AND s.device_id = h.device_id AND s.time = h.time);
+
 -- name: set_repeated_heart_rate_aside(load_id)!
 -- One reading per device and instant: the first by message and place in it. Which one wins must not depend on the
 -- order in which days are cleaned.
@@ -43,16 +51,17 @@ FROM telemetry.heart_rate h
 WHERE s.load_id = :load_id AND s.rule IS NULL
   AND h.device_id = s.device_id AND h.time = s.time AND h.message_id < s.message_id;
 
--- name: forget_rejected_heart_rate(load_id)!
--- Drop what an earlier load said of these messages.
+-- name: forget_rejected_heart_rate(quantity, days, load_id)!
+-- Drop what an earlier load said of this quantity in these days and messages.
 DELETE FROM quality.rejected_readings r
-USING (SELECT DISTINCT message_id FROM staging.heart_rate WHERE load_id = :load_id) AS loaded
-WHERE r.quantity = 'heart_rate' AND r.message_id = loaded.message_id;
+WHERE r.quantity = :quantity
+  AND (r.message_day = ANY(:days::date[])
+       OR r.message_id IN (SELECT message_id FROM staging.heart_rate WHERE load_id = :load_id));
 
 -- name: record_rejected_heart_rate(load_id)!
 -- Keep the readings that were set aside, each with its rule; returns how many.
-INSERT INTO quality.rejected_readings (quantity, message_id, reading_number, device_id, time, value, rule)
-SELECT 'heart_rate', message_id, reading_number, device_id, time, bpm, rule
+INSERT INTO quality.rejected_readings (quantity, message_id, reading_number, device_id, time, value, rule, message_day)
+SELECT 'heart_rate', message_id, reading_number, device_id, time, bpm, rule, message_day
 FROM staging.heart_rate
 WHERE load_id = :load_id AND rule IS NOT NULL;
 
@@ -65,15 +74,45 @@ WHERE s.load_id = :load_id AND s.rule IS NOT NULL AND s.rule <> 'duplicate_readi
 
 -- name: accept_heart_rate(cleaned_by, load_id)!
 -- Write the good readings; returns how many rows are new or changed.
-INSERT INTO telemetry.heart_rate AS h (device_id, time, bpm, message_id, revision, origin, cleaned_by)
-SELECT device_id, time, bpm, message_id, 1, 'batch', :cleaned_by
+INSERT INTO telemetry.heart_rate AS h (device_id, time, bpm, message_id, revision, origin, cleaned_by, message_day)
+SELECT device_id, time, bpm, message_id, 1, 'batch', :cleaned_by, message_day
 FROM staging.heart_rate
 WHERE load_id = :load_id AND rule IS NULL
 ON CONFLICT (device_id, time) DO UPDATE
 SET bpm = excluded.bpm, message_id = excluded.message_id, revision = h.revision + 1, origin = excluded.origin,
-    cleaned_by = excluded.cleaned_by
-WHERE (h.bpm, h.message_id, h.cleaned_by) IS DISTINCT FROM (excluded.bpm, excluded.message_id, excluded.cleaned_by);
+    cleaned_by = excluded.cleaned_by, message_day = excluded.message_day
+WHERE (h.bpm, h.message_id, h.cleaned_by, h.message_day)
+      IS DISTINCT FROM (excluded.bpm, excluded.message_id, excluded.cleaned_by, excluded.message_day);
 
 -- name: clear_heart_rate(load_id)!
 -- Empty the load.
 DELETE FROM staging.heart_rate WHERE load_id = :load_id;
+
+-- name: find_lost_heart_rate(quantity, load_id)
+-- Readings of a load that are neither clean nor set aside with a rule, and repeats of what is not clean.
+SELECT 'neither clean nor set aside' AS fault, s.message_id, s.reading_number, s.device_id, s.time, s.bpm,
+       s.message_day::text AS message_day, count(*) OVER () AS all_rows
+FROM staging.heart_rate s
+WHERE s.load_id = :load_id
+  AND NOT EXISTS (
+      SELECT FROM telemetry.heart_rate h
+      WHERE s.device_id = h.device_id AND s.time = h.time)
+  AND NOT EXISTS (
+      SELECT FROM quality.rejected_readings q
+      WHERE q.quantity = :quantity AND q.message_id = s.message_id AND q.reading_number = s.reading_number
+        AND q.rule <> 'duplicate_reading')
+ORDER BY s.message_id, s.reading_number
+LIMIT 20;
+
+-- name: find_heart_rate_without_message(quantity, days, first, last, load_id)
+-- Clean readings that no message of the days they name holds; those of [first, last) that name no day.
+SELECT 'no message of the lake holds it' AS fault, h.message_id, h.device_id, h.time, h.bpm,
+       h.message_day::text AS message_day, count(*) OVER () AS all_rows
+FROM telemetry.heart_rate h
+WHERE :quantity = 'heart_rate' AND (h.message_day = ANY(:days::date[])
+           OR h.message_day IS NULL AND h.time >= :first AND h.time < :last)
+  AND NOT EXISTS (
+      SELECT FROM staging.heart_rate s
+      WHERE s.load_id = :load_id AND s.message_id = h.message_id AND s.device_id = h.device_id AND s.time = h.time)
+ORDER BY h.time, h.device_id
+LIMIT 20;

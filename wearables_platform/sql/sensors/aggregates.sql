@@ -40,6 +40,26 @@ WHERE (h.readings, h.coverage, h.value_mean, h.value_min, h.value_max, h.value_s
       (excluded.readings, excluded.coverage, excluded.value_mean, excluded.value_min, excluded.value_max,
        excluded.value_std, excluded.value_p05, excluded.value_p50, excluded.value_p95, excluded.unit);
 
+-- name: remove_undeclared_hours(declared, first, last)!
+-- Remove the hours of [first, last) of sensors that no file declares and of which no reading is left.
+DELETE FROM telemetry.sensor_hours h
+WHERE NOT h.sensor = ANY(:declared) AND h.hour_start >= :first AND h.hour_start < :last
+  AND NOT EXISTS (
+      SELECT FROM telemetry.sensor_readings r
+      WHERE r.sensor = h.sensor AND r.channel = h.channel AND r.device_id = h.device_id
+        AND r.time >= h.hour_start AND r.time < h.hour_start + interval '1 hour');
+
+-- name: remove_undeclared_days(declared, first_day, last_day)!
+-- Remove the local days of [first_day, last_day] of sensors that no file declares and of which no reading is left.
+DELETE FROM telemetry.sensor_days d
+WHERE NOT d.sensor = ANY(:declared) AND d.local_day BETWEEN :first_day AND :last_day
+  AND NOT EXISTS (
+      SELECT FROM telemetry.sensor_readings r
+      WHERE r.sensor = d.sensor AND r.channel = d.channel AND r.device_id IN (
+                SELECT a.device_id FROM registry.assignments a WHERE a.participant_id = d.participant_id)
+        AND r.time >= d.local_day::timestamp AT TIME ZONE d.time_zone
+        AND r.time < (d.local_day + 1)::timestamp AT TIME ZONE d.time_zone);
+
 -- name: remove_empty_days(sensor, first_day, last_day)!
 -- Remove the local days of [first_day, last_day] for which no reading is left.
 DELETE FROM telemetry.sensor_days d
