@@ -194,7 +194,7 @@ def test_a_model_trains_passes_the_gate_runs_in_shadow_is_promoted_and_rolled_ba
         recorded.registry,
         ReleaseLog(recorded.resources["kafka"].url, KEY),
         ACTIVITY_ANOMALY,
-        now=datetime.now(UTC),
+        clock=lambda: datetime.now(UTC),
         because="a person says so",
     )
     seen_live(recorded, shadow.version, "in_force", alarms=0.9)
