@@ -96,7 +96,7 @@ SELECT device_id, device_model FROM registry.devices;
 -- When each person was born.
 SELECT participant_id, birth_year FROM registry.participants;
 
--- name: write_drift(rows)
+-- name: write_drift(rows)!
 -- Say how versions of devices' software shifted features; what was said of the same versions before is replaced.
 INSERT INTO ml.drift
 SELECT r.device_model, r.feature, r.version_before, r.version_after, r.days, r.people, r.paired, r.shift_percent,
