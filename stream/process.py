@@ -90,8 +90,10 @@ def stream_until(settings: Settings, stopping: threading.Event, health: Health) 
     log = open_log(settings)
     recovery = open_recovery(settings.run_dir / "stream", log)
     follower, models = _follow_models(settings)
-    process = (settings.stream_process_index or 0, settings.stream_processes)
-    counts = ScoreWriter(settings.require("sql_url"), models.counted, models.delivered, process)
+    place = Place.of(settings)
+    counts = ScoreWriter(
+        settings.require("sql_url"), models.counted, models.delivered, (place.index, max(len(place.addresses), 1))
+    )
 
     watch = LogWatch(Admin(settings.require("kafka_url"), f"{NAME}-watch"), log)
 
@@ -107,7 +109,7 @@ def stream_until(settings: Settings, stopping: threading.Event, health: Health) 
         flow = build_flow(source, open_sinks(settings, health.not_ready))
         _log.info("streaming", partitions=log.partitions, topics=list(log.topic_ids))
         with watch:
-            run_flow(flow, Place.of(settings), timedelta(seconds=settings.stream_epoch_s), recovery)
+            run_flow(flow, place, timedelta(seconds=settings.stream_epoch_s), recovery)
     finally:
         follower.stop()
         counts.stop()
