@@ -19,6 +19,7 @@ import numpy.typing as npt
 import prometheus_client
 from google.protobuf.message import DecodeError
 
+from stream.deliveries import Delivery, DeliveryLog
 from stream.score_log import IN_FORCE, SHADOW, ScoreLog
 from wearables_platform.clients.kafka import PartitionReader
 from wearables_platform.domain.channels import MODELS_TOPIC
@@ -72,6 +73,7 @@ class LiveModels:
         self._shadow: Scorer | None = None
         self._thresholds = NO_THRESHOLDS
         self.counted = ScoreLog()
+        self.delivered = DeliveryLog()
         self._awaited: dict[bytes, ModelRelease] = {}  # by the topic's key, the one longest not asked for first
         self.complete = threading.Event()  # the releases there were at the start have been taken, or it failed
         self.failure: Exception | None = None  # what ended the following
@@ -153,9 +155,21 @@ class LiveModels:
             _log.warning("model not to be had now, the last good one stays", version=release.version, error=str(exc))
             return False
         _log.info("release taken", model=release.name, version=release.version or None, shadow=release.shadow)
+        self._note_delivery(release)
         if release in (self._timeline.last, self._thresholds.last):  # not one that comes after those that follow it
             self._announce_taken(release, self._clock_us())
         return True
+
+    def _note_delivery(self, release: ModelRelease) -> None:
+        if release.shadow or release.name not in (ACTIVITY_ANOMALY, DEVICE_THRESHOLDS):
+            return
+        loaded_at_us, effective_from_us = self._clock_us(), release.effective_from_us
+        # The first of its name contradicts nothing: its instant is mostly one of the past.
+        held = self._thresholds.tables if release.name == DEVICE_THRESHOLDS else self._timeline.scorers
+        in_time = not self.complete.is_set() or len(held) < 2 or loaded_at_us < effective_from_us
+        if not in_time:
+            _log.warning("a release was there after it took effect", version=release.version or None)
+        self.delivered.add(Delivery(release.name, release.version, effective_from_us, loaded_at_us, in_time))
 
     def _put(self, release: ModelRelease) -> None:
         if release.name == DEVICE_THRESHOLDS:

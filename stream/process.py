@@ -35,6 +35,7 @@ from wearables_platform.domain.channels import CHANNELS
 from wearables_platform.errors import LogPositionError, StoreRefused
 from wearables_platform.health import Health, HealthServer
 from wearables_platform.logs import configure_logging, get_logger
+from wearables_platform.models.archives import files_of
 from wearables_platform.models.predict import load_scorer
 from wearables_platform.models.signing import SigningKey
 from wearables_platform.models.thresholds import load_thresholds
@@ -89,7 +90,10 @@ def stream_until(settings: Settings, stopping: threading.Event, health: Health) 
     log = open_log(settings)
     recovery = open_recovery(settings.run_dir / "stream", log)
     follower, models = _follow_models(settings)
-    counts = ScoreWriter(settings.require("sql_url"), models.counted)
+    place = Place.of(settings)
+    counts = ScoreWriter(
+        settings.require("sql_url"), models.counted, models.delivered, (place.index, max(len(place.addresses), 1))
+    )
 
     watch = LogWatch(Admin(settings.require("kafka_url"), f"{NAME}-watch"), log)
 
@@ -105,7 +109,7 @@ def stream_until(settings: Settings, stopping: threading.Event, health: Health) 
         flow = build_flow(source, open_sinks(settings, health.not_ready))
         _log.info("streaming", partitions=log.partitions, topics=list(log.topic_ids))
         with watch:
-            run_flow(flow, Place.of(settings), timedelta(seconds=settings.stream_epoch_s), recovery)
+            run_flow(flow, place, timedelta(seconds=settings.stream_epoch_s), recovery)
     finally:
         follower.stop()
         counts.stop()
@@ -227,7 +231,7 @@ def _lake_reader(settings: Settings) -> Callable[[str], bytes]:
         "access_key": settings.lake_access_key.get_secret_value() if settings.lake_access_key else None,
         "secret_key": settings.lake_secret_key.get_secret_value() if settings.lake_secret_key else None,
     }
-    return open_lake(settings.lake_url, **keys).get
+    return files_of(open_lake(settings.lake_url, **keys))
 
 
 def _refuse_to_read(path: str) -> bytes:

@@ -14,7 +14,6 @@ from wearables_platform.batch.repair import (
     DayEvidence,
     Load,
     Repaired,
-    Score,
     gather_evidence,
     repair_spikes,
     repair_windows,
@@ -32,6 +31,7 @@ from wearables_platform.batch.windows import build_features
 from wearables_platform.clients.lake import Lake, Manifest
 from wearables_platform.clients.sql import SqlClient
 from wearables_platform.domain.channels import ACCELERATION, VITALS
+from wearables_platform.models.predict import ModelTimeline
 from wearables_platform.models.thresholds import NO_THRESHOLDS, ThresholdTimeline
 from wearables_platform.partitions import day_bounds_us
 from wearables_platform.wire.feature_schema import EVENT_SCHEMA, SPIKES_DATASET, WINDOW_SCHEMA, WINDOWS_DATASET
@@ -55,14 +55,14 @@ def recompute_day(
     lake: Lake,
     day: str,
     load: Load,
-    score: Score,
+    models: ModelTimeline,
     thresholds: ThresholdTimeline = NO_THRESHOLDS,
 ) -> RecomputedDay:
     """Compute a day's windows and events from the lake and bring the database in line; again, and nothing changes."""
     built = build_features(lake, day, thresholds)
     bounds, rows = day_bounds_us(day), _rows(lake, built.manifests)
     evidence = _evidence(sql, built.messages, load.at)
-    windows = repair_windows(sql, rows[WINDOWS_DATASET], bounds, evidence, load, score)
+    windows = repair_windows(sql, rows[WINDOWS_DATASET], bounds, evidence, load, models)
     spikes = repair_spikes(sql, rows[SPIKES_DATASET], bounds, evidence, load, thresholds.versions)
     return RecomputedDay(built.manifests, windows, spikes, resolve_dirty(sql, bounds, built.messages))
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from wearables_platform.batch.said_live import said_live
 from wearables_platform.batch.windows import day_bounds_us
 from wearables_platform.clients.lake import Lake
 from wearables_platform.clients.sql import BulkTable, SqlClient, upsert
@@ -200,7 +201,9 @@ def tell_unusual(
 ) -> Told:
     """Tell a day's unusual periods and make the stored ones equal to them."""
     rows = [
-        row for windows, ids in devices_of_day(lake, day) for row in period_rows(windows, ids, timeline, usual, worn)
+        row
+        for windows, ids in devices_of_day(lake, day)
+        for row in period_rows(windows, ids, timeline, usual, worn, _said(sql, timeline, windows, ids))
     ]
     seconds: dict[str, float] = {}
     features = list(PERIODS.columns).index("features")
@@ -210,11 +213,21 @@ def tell_unusual(
     return Told(len(rows), _replace(sql, PERIODS, day, rows), seconds)
 
 
+def _said(sql: SqlClient, timeline: ModelTimeline, windows: WindowRows, ids: Sequence[str]) -> Sequence[str | None]:
+    with sql.transaction() as connection:
+        return said_live(connection, timeline, windows, ids)
+
+
 def period_rows(
-    windows: WindowRows, device_ids: Sequence[str], timeline: ModelTimeline, usual: Usual, worn: Sequence[WornDay]
+    windows: WindowRows,
+    device_ids: Sequence[str],
+    timeline: ModelTimeline,
+    usual: Usual,
+    worn: Sequence[WornDay],
+    said: Sequence[str | None] = (),
 ) -> list[Row]:
-    """Return rows of `PERIODS` for windows sorted by (device, start)."""
-    scores, named = timeline.score(windows)
+    """Return rows of `PERIODS` for windows sorted by (device, start), scored as `ModelTimeline.parts` tells."""
+    scores, named = timeline.score(windows, said)
     names = sorted(usual.scorers)
     version = np.array([-1 if one is None else names.index(one) for one in named], dtype=np.int64)
     limits = np.array([*(usual.scorers[one].alarm_threshold for one in names), np.inf])  # the last: no version

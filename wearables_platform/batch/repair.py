@@ -24,10 +24,12 @@ from wearables_platform.batch.derived_tables import (
     stored_rows,
 )
 from wearables_platform.batch.device_groups import DayRows
+from wearables_platform.batch.said_live import said_live
 from wearables_platform.clients.sql import BulkTable, Connection, SqlClient, load_queries, nullable, upsert
 from wearables_platform.domain.channels import ACCELERATION
 from wearables_platform.domain.severity import spike_severity
 from wearables_platform.domain.time_policy import from_us
+from wearables_platform.models.predict import ModelTimeline
 from wearables_platform.signals.windows import FEATURE_VERSION, WINDOW_US, WindowRows
 from wearables_platform.wire.feature_schema import window_rows
 from wearables_platform.wire.samples import REACH_AFTER_US, SETTLE_US
@@ -52,15 +54,11 @@ _SUPERSEDED = BulkTable(
     "ON CONFLICT DO NOTHING",
 )
 
-# Scores windows by the model in force at each: (W,) scores and (W,) versions, NaN and None without a model.
-Score = Callable[[WindowRows], tuple[npt.NDArray[np.float64], Sequence[str | None]]]
-
-
 # The version of the device thresholds in force at each of (N,) instants; None: the defaults.
 VersionsAt = Callable[[npt.NDArray[np.int64]], list[str | None]]
 
 # Computes, from the lake's rows of some devices, the values of the chosen ones that nobody compares.
-OwnValues = Callable[[pa.Table, DayKeys, KeyedRows], Iterator[tuple[Any, ...]]]
+OwnValues = Callable[[Connection, pa.Table, DayKeys, KeyedRows], Iterator[tuple[Any, ...]]]
 
 
 @dataclass(frozen=True)
@@ -188,12 +186,18 @@ def repair_windows(
     day_us: tuple[int, int],
     evidence: DayEvidence,
     load: Load,
-    score: Score,
+    models: ModelTimeline,
 ) -> Repaired:
-    """Bring the stored window rows of a day in line with `batch`; a second call changes nothing."""
+    """Bring the stored window rows of a day in line with `batch`; a second call changes nothing.
 
-    def with_score(rows: pa.Table, keys: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
-        scores, versions = score(_as_window_rows(rows, keys, chosen))
+    A row is scored by the version the stream scored it by, where it did; else by the one in force at its start.
+    """
+
+    def with_score(
+        connection: Connection, rows: pa.Table, keys: DayKeys, chosen: KeyedRows
+    ) -> Iterator[tuple[Any, ...]]:
+        windows, device_ids = _as_window_rows(rows, keys, chosen)
+        scores, versions = models.score(windows, said_live(connection, models, windows, device_ids))
         return zip(nullable(scores), versions, strict=True)
 
     columns = {"anomaly_score": "float8", "model_version": "text"}
@@ -210,7 +214,7 @@ def repair_spikes(
 ) -> Repaired:
     """Bring the stored spike events of a day in line with `batch`; a second call changes nothing."""
 
-    def with_severity(_: pa.Table, keys: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
+    def with_severity(_: Connection, __: pa.Table, keys: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
         peaks_g = chosen.columns["peak_g"].tolist()
         severities = [spike_severity(peak_g) for peak_g in peaks_g]
         judged_by = versions(keys.instants_us(chosen.keys))
@@ -280,7 +284,7 @@ def repair(
             if len(plan):
                 _supersede(connection, table, keys, stored, plan, load)
                 chosen = computed.at(np.sort(np.fromiter(plan.put, np.int64, len(plan.put))))
-                own = own_values(rows, keys, chosen)
+                own = own_values(connection, rows, keys, chosen)
                 _put(connection, table, keys, chosen, stored, own_columns, own)
         repaired = repaired.plus(Repaired(len(plan), _reasons(plan)))
     return repaired
@@ -374,11 +378,11 @@ def _put(
     upsert(connection, BulkTable(table.name, columns, "ON CONFLICT DO NOTHING"), rows)
 
 
-def _as_window_rows(batch: pa.Table, keys: DayKeys, chosen: KeyedRows) -> WindowRows:
-    """Return the chosen rows, in order, as the model takes them."""
+def _as_window_rows(batch: pa.Table, keys: DayKeys, chosen: KeyedRows) -> tuple[WindowRows, list[str]]:
+    """Return the chosen rows, in order, as the model takes them, and the devices they name by number."""
     rows, device_ids = window_rows(batch)
     names = np.array(device_ids, dtype=object)[rows.device]
-    return rows.take(np.flatnonzero(np.isin(keys.of(names, rows.start_us), chosen.keys)))
+    return rows.take(np.flatnonzero(np.isin(keys.of(names, rows.start_us), chosen.keys))), list(device_ids)
 
 
 def _reasons(plan: RepairPlan) -> dict[str, int]:

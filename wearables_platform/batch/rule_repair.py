@@ -87,11 +87,11 @@ class RuleTable:
         return {}, _no_values
 
 
-def _no_values(_rows: pa.Table, _keys: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
+def _no_values(_: Connection, _rows: pa.Table, _keys: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
     return iter([()] * len(chosen))
 
 
-def _wear_values(_rows: pa.Table, _keys: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
+def _wear_values(_: Connection, _rows: pa.Table, _keys: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
     pairs = zip(chosen.columns["still_axes"].tolist(), chosen.columns["sd_mg"].tolist(), strict=True)
     return ((_wear_state(still, sd_mg).name.lower(),) for still, sd_mg in pairs)
 
@@ -103,7 +103,7 @@ def _wear_state(still_axes: int, sd_mg: float) -> WearState:
 
 
 def _event_values(kind: RuleKind, versions: VersionsAt) -> OwnValues:
-    def values(_: pa.Table, keys: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
+    def values(_: Connection, __: pa.Table, keys: DayKeys, chosen: KeyedRows) -> Iterator[tuple[Any, ...]]:
         severities = [rule_severity(kind.name, value) for value in chosen.columns["extreme_value"].tolist()]
         judged_by = versions(keys.instants_us(chosen.keys)) if kind.adjusted else [None] * len(chosen)
         return zip(severities, *started_and_ended(keys, chosen), [kind.unit] * len(chosen), judged_by, strict=True)

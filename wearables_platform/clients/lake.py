@@ -207,6 +207,20 @@ class Lake:
             raise StoreRefused(msg)
         return found[0]
 
+    def get_at_most(self, key: str, max_bytes: int) -> bytes:
+        """Read an object, or of a larger one so much and a byte more, which tells that it is larger.
+
+        Raises
+        ------
+        StoreRefused
+            There is none.
+        """
+        try:
+            return self.objects.get_range(key, 0, max_bytes + 1)
+        except FileNotFoundError as exc:
+            msg = f"the lake holds no {key}"
+            raise StoreRefused(msg) from exc
+
     def holds(self, key: str) -> bool:
         """Return whether there is such an object."""
         return self.objects.get(key) is not None

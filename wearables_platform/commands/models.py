@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import typer
@@ -127,7 +128,7 @@ def promote(
             place.registry,
             place.log(),
             name,
-            now=datetime.now(UTC),
+            clock=partial(datetime.now, UTC),
             because=because,
             version=version or None,
         )
@@ -139,25 +140,31 @@ def promote(
 def rollback(
     name: str = _NAME,
     because: str = _BECAUSE,
-    version: str = typer.Option("", "--version", help="The version meant; where another is in force, none is taken."),
+    version: str = typer.Option("", "--version", help="The version in force, which is taken back; must be said."),
     as_json: bool = _JSON,
 ) -> None:
-    """Take the version in force back; the one it replaced is in force again a few seconds from now.
+    """Take the version in force back; the one it replaced is in force again shortly (thresholds: in an hour).
 
-    Exit codes: 0 done; 1 none is in force, or another than the version meant; 3 configuration; 11 a store does not
-    answer.
+    The version must be named, so that the command given twice takes one version back, not two.
+
+    Exit codes: 0 done; 1 none is in force, or another than the version meant; 2 no version named; 3 configuration; 11 a
+    store does not answer.
     """
     from wearables_platform.models import promotion
 
     with _opened() as place:
+        if not version:
+            current = place.registry.in_force(name)
+            msg = f"say which is taken back: {current.version if current else 'none'} is in force"
+            raise typer.BadParameter(msg, param_hint="--version")
         taken, _ = promotion.roll_back(
             place.lake(),
             place.registry,
             place.log(),
             name,
-            now=datetime.now(UTC),
+            clock=partial(datetime.now, UTC),
             because=because,
-            version=version or None,
+            version=version,
         )
         now = place.registry.in_force(name)
         shown = [_shown(place.sql, one) for one in (taken, now) if one is not None]

@@ -6,14 +6,29 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final
 
 from wearables_platform.models.refusal import Refusal, refused
+
+if TYPE_CHECKING:
+    from wearables_platform.clients.lake import Lake  # boto3 takes half a second to import
 
 DESCRIPTION_MEMBER: Final = "wearables-model.json"
 MAX_BYTES: Final = 32 * 1024 * 1024  # a forest of 100 trees unpacks to 3 MB, one that knows ten classes to 10 MB
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip member may carry
+
+
+def files_of(lake: Lake) -> Callable[[str], bytes]:
+    """Return what reads model files of a lake; `ModelRefused` where one is larger than any model, before it is read."""
+
+    def read(path: str) -> bytes:
+        data = lake.get_at_most(path, MAX_BYTES)
+        if len(data) > MAX_BYTES:
+            raise refused(Refusal.TOO_LARGE, f"{path} is larger than the {MAX_BYTES} bytes allowed")
+        return data
+
+    return read
 
 
 def written(description: dict[str, Any], members: Iterable[tuple[str, bytes]]) -> bytes:

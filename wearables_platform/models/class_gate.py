@@ -10,6 +10,7 @@ from wearables_platform.models.class_evaluate import ClassJudgement
 from wearables_platform.models.class_predict import ClassScorer
 from wearables_platform.models.class_set import ClassSet
 from wearables_platform.models.class_training import judge_held_out, judge_slices, judges_of
+from wearables_platform.models.gate import too_few_judges
 from wearables_platform.models.slices import Known
 
 MIN_LIFT: Final = 1.5
@@ -66,8 +67,9 @@ def decide_classes(
     `trained_on` names everyone either version has trained on: none of them may judge.
     """
     judges = judges_of(windows, trained_on)
-    if not len(judges):
-        return ClassVerdict(("no_held_out_people: nobody in the set is unknown to both versions",), ())
+    unjudged = too_few_judges(judges.people)
+    if unjudged:
+        return ClassVerdict(unjudged, tuple(judges.people))
     ours = judge_held_out(candidate, windows, trained_on)
     theirs = judge_held_out(incumbent, windows, trained_on) if incumbent else None
     mine = judge_slices(candidate, windows, known, trained_on)

@@ -16,13 +16,14 @@ from wearables_platform.models.class_forest import ClassForest
 from wearables_platform.models.inputs import Matrix, imputed
 from wearables_platform.models.refusal import Refusal, refused
 from wearables_platform.models.spans import SPAN_FEATURES, Stretches, smoothed, span_matrix
+from wearables_platform.models.speed import check_usable
 from wearables_platform.signals.windows import FEATURE_VERSION, WindowRows
 from wearables_platform.wire.v1.telemetry_pb2 import ModelRelease
 
 Floats = NDArray[np.float64]
 
-BUDGET_US_PER_WINDOW: Final = 1_000.0
-"""A model dearer than this per window, a thousand at a time, is refused: a dozen times the usual on a busy machine."""
+MOST_COST: Final = 30.0
+"""How many times the reference forest's cost a candidate may cost: about a dozen times the usual."""
 
 ACROSS_CPUS: Final = 1e-12
 
@@ -96,7 +97,6 @@ def load_class_scorer(
     release: ModelRelease,
     read_bytes: Callable[[str], bytes],
     *,
-    budget_us: float = BUDGET_US_PER_WINDOW,
     clock: Callable[[], float] = time.perf_counter,
 ) -> ClassScorer:
     """Load the model a release names, or raise `ModelRefused` with the reason.
@@ -109,7 +109,7 @@ def load_class_scorer(
     _check_description(description, release)
     scorer = ClassScorer(release, description, forest, np.array(description.stand_in, dtype=np.float32))
     _check_probe(scorer)
-    _check_speed(scorer, budget_us, clock)
+    check_usable(scorer.score_matrix, scorer.description.probe_matrix(), clock)
     return scorer
 
 
@@ -138,21 +138,6 @@ def _check_probe(scorer: ClassScorer) -> None:
     worst = float(np.abs(found - stated).max())
     if not worst <= ACROSS_CPUS:
         raise refused(Refusal.WRONG_SCORES, f"a probe row scores {worst:.3g} off what the file states")
-
-
-def _check_speed(scorer: ClassScorer, budget_us: float, clock: Callable[[], float]) -> None:
-    """Time a thousand windows, best of three: one slow turn is the machine, three are the model."""
-    probe = scorer.description.probe_matrix()
-    matrix = np.resize(probe, (1_000, probe.shape[1]))
-    took_us = min(_timed(scorer, matrix, clock) for _ in range(3)) * 1e6 / len(matrix)
-    if took_us > budget_us:
-        raise refused(Refusal.TOO_SLOW, f"{took_us:.0f} us per window, {budget_us:.0f} allowed")
-
-
-def _timed(scorer: ClassScorer, matrix: Matrix, clock: Callable[[], float]) -> float:
-    began = clock()
-    scorer.score_matrix(matrix)
-    return clock() - began
 
 
 @dataclass(frozen=True)

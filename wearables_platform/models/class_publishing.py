@@ -10,12 +10,14 @@ from wearables_platform.clients.lake import Lake
 from wearables_platform.domain.time_policy import from_us
 from wearables_platform.errors import ModelRefused
 from wearables_platform.models import training_files
+from wearables_platform.models.archives import files_of
 from wearables_platform.models.class_gate import ClassVerdict, decide_classes
-from wearables_platform.models.class_predict import ClassScorer, load_class_scorer
+from wearables_platform.models.class_predict import MOST_COST, ClassScorer, load_class_scorer
 from wearables_platform.models.class_set import ClassSet
 from wearables_platform.models.publishing import known_people, store_card
 from wearables_platform.models.registry import ModelRegistry, ModelVersion
 from wearables_platform.models.slices import Known
+from wearables_platform.models.speed import check_cost
 from wearables_platform.signals.windows import WINDOW_US
 
 ALWAYS: Final = from_us(0)
@@ -49,7 +51,8 @@ def publish_class_candidate(lake: Lake, registry: ModelRegistry, known: Known, *
 
 def _decide(lake: Lake, registry: ModelRegistry, known: Known, candidate: ModelVersion) -> ClassPublished:
     try:
-        scorer = load_class_scorer(candidate.draft_release(), lake.get)
+        scorer = load_class_scorer(candidate.draft_release(), files_of(lake))
+        check_cost(scorer.score_matrix, scorer.description.probe_matrix(), MOST_COST)
     except ModelRefused as exc:
         return ClassPublished("refused", registry.refuse(candidate, str(exc), candidate.metrics))
     sha256 = scorer.description.training_sha256
@@ -60,7 +63,7 @@ def _decide(lake: Lake, registry: ModelRegistry, known: Known, candidate: ModelV
         return ClassPublished("refused", registry.refuse(candidate, "; ".join(verdict.refusals), metrics), verdict)
     because = f"passed the gate against {verdict.compared_with or 'no incumbent'}"
     instant = _effective_from(registry, candidate.name, windows)
-    row = registry.put_in_force(candidate, instant, metrics, because)
+    row = registry.put_in_force(candidate, lambda: instant, metrics, because)
     return ClassPublished("published", row, verdict)
 
 
@@ -94,6 +97,6 @@ def _incumbent(lake: Lake, incumbent: ModelVersion | None) -> tuple[ClassScorer 
     if incumbent is None:
         return None, ()
     try:
-        return load_class_scorer(incumbent.release, lake.get), ()
+        return load_class_scorer(incumbent.release, files_of(lake)), ()
     except ModelRefused as exc:
         return None, (f"the incumbent {incumbent.version} cannot be scored here ({exc})",)

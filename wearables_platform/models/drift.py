@@ -26,14 +26,16 @@ from wearables_platform.signals.windows import FEATURE_VERSION
 from wearables_platform.wire.feature_schema import WINDOWS_DATASET
 from wearables_platform.wire.lake_schemas import STATUS_DATASET
 
-DRIFT_CODE_VERSION: Final = "1"
+DRIFT_CODE_VERSION: Final = "2"
 FEATURES: Final = ("enmo_mg", "mad_mg", "vm_mean_g", "jerk_rms_g_s")
 HOUR_US: Final = 3_600_000_000
 MIN_WINDOWS: Final = 600
 """An hour with fewer windows does not count."""
 MIN_HOURS: Final = 3
 """Hours of the day a person must have on both sides."""
-MIN_PEOPLE: Final = 3
+MIN_PEOPLE: Final = 6
+"""Of fewer, no interval of a median reaches 95 %: that all of five lie on one side of it has a chance of 6 % (two-sided
+sign test), of six 3 %. A bootstrap of fewer would claim a confidence it has not."""
 CONFIDENCE: Final = 0.95
 RESAMPLES: Final = 2_000
 SEED: Final = 20_250_101

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,6 +18,10 @@ MAX_ALARM_RATE: Final = 0.20
 
 MIN_LIFT: Final = 2.0
 """Known events must rank at least this many times better than by guessing."""
+
+MIN_JUDGES: Final = 2
+"""One person's habits must not decide for everyone. No more are asked for, since sets of ten people set two apart; the
+spread over people is on the card."""
 
 ALARM_RATE_MARGIN: Final = 0.005
 """How much further than the incumbent's the alarm rate may stray: half a point is within a few people's chance."""
@@ -75,8 +79,9 @@ def decide(
     `trained_on` names everyone either version has trained on: none of them may judge.
     """
     judges = training_set.take(training_set.held_out & ~np.isin(training_set.person, sorted(trained_on) or [""]))
-    if not len(judges):
-        return Verdict(("no_held_out_people: nobody in the set is unknown to both versions",), ())
+    unjudged = too_few_judges(judges.people)
+    if unjudged:
+        return Verdict(unjudged, tuple(judges.people))
     ours = _judged(candidate, judges, alarm_rate)
     theirs = _judged(incumbent, judges, alarm_rate) if incumbent else None
     slices = {
@@ -96,6 +101,15 @@ def decide(
         warnings=_warnings(ours),
         slices=slices,
     )
+
+
+def too_few_judges(people: Sequence[str]) -> tuple[str, ...]:
+    """Return why a version cannot be judged, where it cannot."""
+    if not people:
+        return ("no_held_out_people: nobody in the set is unknown to both versions",)
+    if len(people) < MIN_JUDGES:
+        return (f"too_few_held_out_people: {len(people)} unknown to both versions, {MIN_JUDGES} needed",)
+    return ()
 
 
 def _judged(scorer: Scorer, judges: TrainingSet, alarm_rate: float) -> Judgement:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wearables_platform.clients.lake import Lake
 from wearables_platform.errors import ModelRefused, StoreRefused
+from wearables_platform.models.archives import files_of
 from wearables_platform.models.predict import ModelTimeline, Unscored, load_scorer
 from wearables_platform.models.registry import ModelRegistry
 from wearables_platform.models.thresholds import DEVICE_THRESHOLDS, ThresholdTimeline, load_thresholds
@@ -17,7 +18,9 @@ def load_timeline(lake: Lake, registry: ModelRegistry, name: str) -> tuple[Model
     timeline, refusals = ModelTimeline(), {}
     for release in registry.releases(name):
         try:
-            timeline = timeline.with_release(load_scorer(release, lake.get) if release.version else Unscored(release))
+            timeline = timeline.with_release(
+                load_scorer(release, files_of(lake)) if release.version else Unscored(release)
+            )
         except (ModelRefused, StoreRefused) as exc:
             refusals[release.version] = str(exc)
     return timeline, refusals
@@ -28,7 +31,7 @@ def load_threshold_timeline(lake: Lake, registry: ModelRegistry) -> tuple[Thresh
     timeline, refusals = ThresholdTimeline(), {}
     for release in registry.releases(DEVICE_THRESHOLDS):
         try:
-            timeline = timeline.with_release(load_thresholds(release, lake.get))
+            timeline = timeline.with_release(load_thresholds(release, files_of(lake)))
         except (ModelRefused, StoreRefused) as exc:
             refusals[release.version] = str(exc)
     return timeline, refusals

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from wearables_platform.models.forest import FlatForest, flatten
 from wearables_platform.models.inputs import MODEL_FEATURES, Matrix, feature_matrix, imputed, scorable
 from wearables_platform.models.refusal import Refusal, refused
+from wearables_platform.models.speed import check_usable
 from wearables_platform.signals.windows import FEATURE_VERSION, WindowRows
 from wearables_platform.wire.v1.telemetry_pb2 import ModelRelease
 
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-BUDGET_US_PER_WINDOW: Final = 300.0
-"""A model dearer than this per window, a thousand at a time, is refused: a hundred times the usual, for busy cores."""
+MOST_COST: Final = 30.0
+"""How many times the reference forest's cost a candidate may cost: thirty times the usual, of a core an eighth for a
+thousand watches."""
 
 ACROSS_CPUS: Final = 1e-12
 """How far a probe's score may differ from the one stated when another kind of CPU trained the model."""
@@ -82,7 +84,6 @@ def load_scorer(
     release: ModelRelease,
     read_bytes: Callable[[str], bytes],
     *,
-    budget_us: float = BUDGET_US_PER_WINDOW,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Scorer:
     """Load the model a release names, or raise `ModelRefused` with the reason; the caller keeps the one it has.
@@ -91,7 +92,7 @@ def load_scorer(
     """
     scorer = scorer_of(release, read_bytes(release.lake_path))
     _check_probe(scorer)
-    _check_speed(scorer, budget_us, clock)
+    check_usable(scorer.score_matrix, scorer.description.probe_matrix(), clock)
     return scorer
 
 
@@ -136,21 +137,6 @@ def _check_probe(scorer: Scorer) -> None:
         raise refused(Refusal.WRONG_SCORES, f"a probe row scores {worst:.3g} off what the file states")
 
 
-def _check_speed(scorer: Scorer, budget_us: float, clock: Callable[[], float]) -> None:
-    """Time a thousand windows, best of three: one slow turn is the machine, three are the model."""
-    probe = scorer.description.probe_matrix()
-    matrix = np.resize(probe, (1_000, probe.shape[1]))
-    took_us = min(_timed(scorer, matrix, clock) for _ in range(3)) * 1e6 / len(matrix)
-    if took_us > budget_us:
-        raise refused(Refusal.TOO_SLOW, f"{took_us:.0f} us per window, {budget_us:.0f} allowed")
-
-
-def _timed(scorer: Scorer, matrix: Matrix, clock: Callable[[], float]) -> float:
-    began = clock()
-    scorer.score_matrix(matrix)
-    return clock() - began
-
-
 @dataclass(frozen=True)
 class Unscored:
     """No version: what is in force after the first one was rolled back."""
@@ -191,18 +177,27 @@ class ModelTimeline:
             return self
         return ModelTimeline(tuple(sorted([*self.scorers, scorer], key=lambda one: one.release.effective_from_us)))
 
-    def parts(self, rows: WindowRows) -> Iterator[tuple[Scorer | Unscored, NDArray[np.intp]]]:
-        """Yield each version with the places of the windows it was in force for; where none was, nothing."""
+    def parts(
+        self, rows: WindowRows, said: Sequence[str | None] = ()
+    ) -> Iterator[tuple[Scorer | Unscored, NDArray[np.intp]]]:
+        """Yield each version with the places of the windows it scores; where none was in force, nothing.
+
+        `said` names, per window, the version the stream scored it by, where it did: that one counts.
+        """
         starts = [scorer.release.effective_from_us for scorer in self.scorers]
         in_force = np.searchsorted(np.array(starts, dtype=np.int64), rows.start_us, side="right") - 1
+        number_of = {scorer.version: number for number, scorer in enumerate(self.scorers)}
+        for row, version in enumerate(said):
+            if version is not None and version in number_of:
+                in_force[row] = number_of[version]
         for number in np.unique(in_force[in_force >= 0]).tolist():
             yield self.scorers[number], np.flatnonzero(in_force == number)
 
-    def score(self, rows: WindowRows) -> tuple[Floats, list[str | None]]:
-        """Return (W,) scores and the version in force at each window's start; NaN and None where there is none."""
+    def score(self, rows: WindowRows, said: Sequence[str | None] = ()) -> tuple[Floats, list[str | None]]:
+        """Return (W,) scores and the version that made each, as `parts` tells; NaN and None where there is none."""
         scores = np.full(len(rows), np.nan)
         versions: list[str | None] = [None] * len(rows)
-        for scorer, chosen in self.parts(rows):
+        for scorer, chosen in self.parts(rows, said):
             whole = len(chosen) == len(rows)
             scores[chosen] = scorer.score(rows if whole else rows.take(chosen))
             for row in chosen:

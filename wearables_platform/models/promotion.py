@@ -6,12 +6,15 @@ and no window is scored by one version live and another in batch.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from wearables_platform.clients.lake import Lake
+from wearables_platform.domain.time_policy import FUTURE_TOLERANCE_US
 from wearables_platform.errors import ModelRefused
+from wearables_platform.models.archives import files_of
 from wearables_platform.models.live_scores import (
     LiveScores,
     Patience,
@@ -29,7 +32,15 @@ from wearables_platform.models.thresholds import DEVICE_THRESHOLDS, load_thresho
 from wearables_platform.wire.v1.telemetry_pb2 import ModelRelease
 
 LEAD: Final = timedelta(seconds=10)
-"""A release reaches every part of the stream within 5 s; twice that, for a device clock that runs a little ahead."""
+"""A release reaches every part of the stream within 5 s; twice that. Counted from when the registry is written, which
+comes after all that is slow. Whether it was enough is in `analytics.model_deliveries_v1`."""
+
+THRESHOLD_LEAD: Final = LEAD + timedelta(microseconds=FUTURE_TOLERANCE_US)
+"""Thresholds decide which events there are, and an event that was not found names no version. So they take effect
+beyond every window the stream can have seen, also of a clock that runs ahead as far as any may. There is no hurry:
+whatever they say, they lie within safe limits."""
+
+Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True)
@@ -45,8 +56,13 @@ class Promotion:
     live: LiveScores | None = None
 
 
+def lead_of(name: str) -> timedelta:
+    """Return how far ahead of now a change of what is in force takes effect."""
+    return THRESHOLD_LEAD if name == DEVICE_THRESHOLDS else LEAD
+
+
 def promote_when_ready(
-    lake: Lake, registry: ModelRegistry, log: ReleaseLog, name: str, *, now: datetime, patience: Patience
+    lake: Lake, registry: ModelRegistry, log: ReleaseLog, name: str, *, clock: Clock, patience: Patience
 ) -> Promotion:
     """Promote the version in shadow once live traffic says it may, refuse it where that says it must not."""
     shadow = registry.shadow(name)
@@ -62,7 +78,7 @@ def promote_when_ready(
         return Promotion("waiting", shadow, waits, live)
     total = live.total
     why = f"{total.windows} live windows in shadow over {len(live.hours)} h, {total.alarm_rate:.2%} of them alarms"
-    return _promote(lake, registry, log, shadow, now, why, live)
+    return _promote(lake, registry, log, shadow, clock, why, live)
 
 
 def promote(
@@ -71,7 +87,7 @@ def promote(
     log: ReleaseLog,
     name: str,
     *,
-    now: datetime,
+    clock: Clock,
     because: str,
     version: str | None = None,
 ) -> Promotion:
@@ -87,7 +103,7 @@ def promote(
     if problems:
         raise ModelRefused("; ".join(problems))
     live = read_live_scores(registry.sql, name, shadow.version, "shadow")
-    return _promote(lake, registry, log, shadow, now, because, live)
+    return _promote(lake, registry, log, shadow, clock, because, live)
 
 
 def roll_back(
@@ -96,17 +112,17 @@ def roll_back(
     log: ReleaseLog,
     name: str,
     *,
-    now: datetime,
+    clock: Clock,
     because: str,
-    version: str | None = None,
+    version: str,
 ) -> tuple[ModelVersion, ModelRelease]:
     """Take the version in force back and tell the stream; returns it, and the release that is in force from now on.
 
-    With a `version`, asking twice takes no second one back: that raises `ModelRefused`, and the stream is told all the
-    same what the registry says, for the first time may have died before it did.
+    Asking twice takes no second one back: that raises `ModelRefused`, and the stream is told all the same what the
+    registry says, for the first time may have died before it did.
     """
     try:
-        taken, release = registry.roll_back(name, now + LEAD, because, version)
+        taken, release = registry.roll_back(name, lambda: clock() + lead_of(name), because, version)
     finally:
         announce(registry, log, name)
     if name != DEVICE_THRESHOLDS:
@@ -115,7 +131,7 @@ def roll_back(
 
 
 def publish_thresholds(
-    lake: Lake, registry: ModelRegistry, log: ReleaseLog, *, now: datetime
+    lake: Lake, registry: ModelRegistry, log: ReleaseLog, *, clock: Clock
 ) -> tuple[ModelVersion | None, str]:
     """Put the newest candidate of the device thresholds in force, or refuse it; returns its row, and what was done.
 
@@ -131,7 +147,9 @@ def publish_thresholds(
     problems = _unfit(lake, registry, newest)
     if problems:
         return registry.refuse(newest, "; ".join(problems), newest.metrics), "refused"
-    row = registry.put_in_force(newest, now + LEAD, newest.metrics, "within the safe limits")
+    row = registry.put_in_force(
+        newest, lambda: clock() + lead_of(DEVICE_THRESHOLDS), newest.metrics, "within the safe limits"
+    )
     announce(registry, log, DEVICE_THRESHOLDS)
     return row, "in_force"
 
@@ -181,9 +199,9 @@ def _unfit(lake: Lake, registry: ModelRegistry, row: ModelVersion) -> list[str]:
     """Return why a version may not go in force whatever its scores are: its file, or people erased since."""
     try:
         if row.name == DEVICE_THRESHOLDS:
-            load_thresholds(row.draft_release(), lake.get)
+            load_thresholds(row.draft_release(), files_of(lake))
         else:
-            load_scorer(row.draft_release(), lake.get)
+            load_scorer(row.draft_release(), files_of(lake))
     except ModelRefused as exc:
         return [str(exc)]
     return lineage_refusals(row, known_people(registry), ())
@@ -194,11 +212,11 @@ def _promote(
     registry: ModelRegistry,
     log: ReleaseLog,
     shadow: ModelVersion,
-    now: datetime,
+    clock: Clock,
     why: str,
     live: LiveScores,
 ) -> Promotion:
-    row = registry.put_in_force(shadow, now + LEAD, _with_live(shadow, live), why)
+    row = registry.put_in_force(shadow, lambda: clock() + LEAD, _with_live(shadow, live), why)
     announce(registry, log, row.name)
     store_card(lake, row)
     return Promotion("promoted", row, why, live)

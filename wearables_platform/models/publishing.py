@@ -15,16 +15,18 @@ from wearables_platform.clients.lake import Lake
 from wearables_platform.domain.time_policy import from_us
 from wearables_platform.errors import ModelRefused
 from wearables_platform.models import training_files
+from wearables_platform.models.archives import files_of
 from wearables_platform.models.card import model_card
 from wearables_platform.models.class_card import class_card
 from wearables_platform.models.evaluate import Judgement, cross_validate, random_split_precision
 from wearables_platform.models.gate import Verdict, decide
 from wearables_platform.models.live_scores import reference_of
-from wearables_platform.models.predict import Scorer, load_scorer
+from wearables_platform.models.predict import MOST_COST, Scorer, load_scorer
 from wearables_platform.models.refusal import Refusal
 from wearables_platform.models.registry import ModelRegistry, ModelVersion, span_of
 from wearables_platform.models.releases import ReleaseLog
 from wearables_platform.models.slices import read_known
+from wearables_platform.models.speed import check_cost
 from wearables_platform.models.train import (
     MODEL_CODE_VERSION,
     ForestParams,
@@ -142,20 +144,22 @@ def _publish_newest(
 
 def _decide(lake: Lake, registry: ModelRegistry, candidate: ModelVersion, effective_from: datetime | None) -> Published:
     try:
-        scorer = load_scorer(candidate.draft_release(), lake.get)
+        scorer = load_scorer(candidate.draft_release(), files_of(lake))
+        check_cost(scorer.score_matrix, scorer.description.probe_matrix(), MOST_COST)
+        judged_on = training_files.load(lake, candidate.name, scorer.description.training_sha256).training_set
+        reference = reference_of(scorer.score_matrix(judged_on.matrix), scorer.alarm_threshold)
     except ModelRefused as exc:
         return Published("refused", registry.refuse(candidate, str(exc), candidate.metrics))
-    judged_on = training_files.load(lake, candidate.name, scorer.description.training_sha256).training_set
     verdict = _verdict(lake, scorer, candidate, registry, judged_on)
     metrics = {**candidate.metrics, "gate": verdict.as_metrics()}
     if not verdict.passed:
         return Published("refused", registry.refuse(candidate, "; ".join(verdict.refusals), metrics), verdict)
-    metrics["live_reference"] = reference_of(scorer.score_matrix(judged_on.matrix), scorer.alarm_threshold)
+    metrics["live_reference"] = reference
     if registry.releases(candidate.name):
         why = f"passed the gate against {verdict.compared_with or 'no incumbent that can be scored'}"
         return Published("shadow", registry.enter_shadow(candidate, metrics, why), verdict)
     instant = effective_from or from_us(judged_on.end_us)
-    return Published("in_force", registry.put_in_force(candidate, instant, metrics, FIRST), verdict)
+    return Published("in_force", registry.put_in_force(candidate, lambda: instant, metrics, FIRST), verdict)
 
 
 def _verdict(
@@ -169,7 +173,7 @@ def _verdict(
     unfit = lineage_refusals(candidate, known_people(registry), judged_on.events_from)
     if unfit:
         return Verdict(tuple(unfit), ())
-    rival, warnings = _incumbent_scorer(lake, incumbent)
+    rival, warnings = _incumbent_scorer(lake, incumbent, judged_on)
     trained_on = frozenset(candidate.training_people) | frozenset(incumbent.training_people if incumbent else ())
     aim = float(candidate.metrics["params"]["alarm_rate"])
     known = read_known(registry.sql, lake, judged_on)
@@ -194,12 +198,16 @@ def known_people(registry: ModelRegistry) -> frozenset[str]:
     return frozenset(wear.participant_id for wear in registry.wears())
 
 
-def _incumbent_scorer(lake: Lake, incumbent: ModelVersion | None) -> tuple[Scorer | None, tuple[str, ...]]:
-    """Load the version in force; one this code cannot load (other features, other libraries) judges nobody."""
+def _incumbent_scorer(
+    lake: Lake, incumbent: ModelVersion | None, judged_on: TrainingSet
+) -> tuple[Scorer | None, tuple[str, ...]]:
+    """Load the version in force; one that cannot score here (other features, other libraries) judges nobody."""
     if incumbent is None:
         return None, ()
     try:
-        return load_scorer(incumbent.release, lake.get), ()
+        scorer = load_scorer(incumbent.release, files_of(lake))
+        scorer.score_matrix(judged_on.matrix)  # raises where a score is no number
+        return scorer, ()
     except ModelRefused as exc:
         return None, (f"the incumbent {incumbent.version} cannot be scored here ({exc})",)
 

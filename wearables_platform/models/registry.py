@@ -10,7 +10,7 @@ database but does not hold the signing key can put no model in force.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from wearables_platform.models.signing import SigningKey
 from wearables_platform.models.training_set import Wear
 from wearables_platform.wire.v1.telemetry_pb2 import ModelRelease
 
+Instant = Callable[[], datetime]
 State = Literal["candidate", "shadow", "in_force", "retired", "refused", "rolled_back"]
 
 ONE_WINDOW: Final = timedelta(seconds=1)
@@ -188,15 +189,16 @@ class ModelRegistry:
         return now
 
     def put_in_force(
-        self, version: ModelVersion, effective_from: datetime, metrics: Mapping[str, Any], because: str
+        self, version: ModelVersion, effective_from: Instant, metrics: Mapping[str, Any], because: str
     ) -> ModelVersion:
         """Put a version in force and retire the one before it, in one transaction.
 
-        It takes effect after whatever did so last: what was scored by then stands.
+        `effective_from` is asked once the rows are held, so that no waiting eats a lead. It takes effect after whatever
+        did so last: what was scored by then stands.
         """
         with self.sql.transaction() as connection:
             held = self._held(connection, version.name)
-            instant = max([effective_from, *(one + ONE_WINDOW for one in self._instants(connection, held))])
+            instant = max([effective_from(), *(one + ONE_WINDOW for one in self._instants(connection, held))])
             for other in held:
                 if other.state == "in_force":
                     self._move(connection, other, replace(other, state="retired"), f"replaced by {version.version}")
@@ -212,22 +214,22 @@ class ModelRegistry:
         return now
 
     def roll_back(
-        self, name: str, effective_from: datetime, because: str, version: str | None = None
+        self, name: str, effective_from: Instant, because: str, version: str
     ) -> tuple[ModelVersion, ModelRelease]:
         """Take the version in force back; the one it replaced is in force again from an event time on.
 
         Returns the version taken back, and what is in force now. `ModelRefused` where none is in force, or another
-        than `version`, where that is given.
+        than `version`: whoever asks twice means one version, not two.
         """
         with self.sql.transaction() as connection:
             held = self._held(connection, name)
             current = next((one for one in held if one.state == "in_force"), None)
             if current is None:
                 raise refused(Refusal.NOTHING_IN_FORCE, f"no version of {name} is in force: nothing can be rolled back")
-            if version not in (None, current.version):
+            if version != current.version:
                 raise refused(Refusal.DECIDED_MEANWHILE, f"{version} of {name} is not in force, {current.version} is")
             back = self._before(held, current)
-            instant = max([effective_from, *(one + ONE_WINDOW for one in self._instants(connection, held))])
+            instant = max([effective_from(), *(one + ONE_WINDOW for one in self._instants(connection, held))])
             taken = replace(current, state="rolled_back", refusal=because)
             self._move(connection, current, taken, because)
             if back is not None:

@@ -213,10 +213,14 @@ def _worn(device: Ints, time_us: Ints, worn_us: Ints) -> NDArray[np.bool_]:
 def register_thresholds(
     lake: Lake, registry: ModelRegistry, found: Baselines, days: Sequence[str], trained_at: datetime
 ) -> tuple[ModelVersion, bool]:
-    """Store a version and register it as a candidate; the same thresholds again give the version there is already."""
+    """Store a version and register it as a candidate; the same thresholds again give the version there is already.
+
+    Thresholds that say what the newest candidate says, or else the version in force, are no new version, whatever days
+    they come from.
+    """
     check_safe(found.devices)
     version = f"{max(days, default='empty')}-{found.sha256[:12]}"
-    known = registry.find(DEVICE_THRESHOLDS, version)
+    known = registry.find(DEVICE_THRESHOLDS, version) or _same_already(registry, found)
     if known is not None:
         return known, False
     data = write_table(DEVICE_THRESHOLDS, version, found.devices)
@@ -236,3 +240,13 @@ def register_thresholds(
         metrics={"devices": len(found.devices), "with_own": dict(found.counted), "statistics": "medians and quantiles"},
     )
     return row, registry.add(row, f"computed from {span_of(sorted(days))}")
+
+
+def _same_already(registry: ModelRegistry, found: Baselines) -> ModelVersion | None:
+    """Return the version that would be in force anyway, where it says the same by the same code of the same people."""
+    in_force, candidates = registry.in_force(DEVICE_THRESHOLDS), registry.candidates(DEVICE_THRESHOLDS)
+    newest = candidates[-1] if candidates else in_force
+    if newest is None or newest.version.rpartition("-")[2] != found.sha256[:12]:
+        return None
+    made_alike = (newest.feature_version, newest.code_version) == (FEATURE_VERSION, THRESHOLD_CODE_VERSION)
+    return newest if made_alike and set(newest.training_people) == set(found.people) else None

@@ -119,6 +119,10 @@ def test_an_object_that_is_not_there_is_refused_by_name(lake: Lake) -> None:
 def test_an_object_without_a_manifest_is_written_and_read_whole(lake: Lake) -> None:
     lake.put("models/m/1/artefact", b"\x00\x01")
     assert lake.get("models/m/1/artefact") == b"\x00\x01"
+    assert lake.get_at_most("models/m/1/artefact", 2) == b"\x00\x01"
+    assert len(lake.get_at_most("models/m/1/artefact", 0)) == 1
+    with pytest.raises(StoreRefused, match="holds no"):
+        lake.get_at_most("models/none", 2)
 
 
 @pytest.mark.s3

@@ -55,7 +55,7 @@ def build(dies_at):
     repair.upsert = counted(repair.upsert)
     lake, sql = open_lake(lake_url), SqlClient(sql_url, "killed")
     export_days(DocumentStore(mongo_url, "killed"), lake, ACCELERATION, [day])
-    recompute_day(sql, lake, day, repair.Load("killed", datetime.now(UTC)), NoModel().score)
+    recompute_day(sql, lake, day, repair.Load("killed", datetime.now(UTC)), ModelTimeline())
 
 for dies_at in range(1, 20):
     child = os.fork()

@@ -175,7 +175,8 @@ def test_a_model_trains_passes_the_gate_runs_in_shadow_is_promoted_and_rolled_ba
     assert shadow is not None
     assert metadata_of(better, published_model)["outcome"] == "shadow"
     assert metadata_of(better, promoted_model)["outcome"] == "waiting"
-    context = dg.build_sensor_context(resources={name: recorded.resources[name] for name in ("sql", "model_signing")})
+    watched = {name: recorded.resources[name] for name in ("sql", "model_signing")}
+    context = dg.build_sensor_context(instance=recorded.instance, resources=watched)
     assert "its shadow needs more" in str(model_watch.evaluate_tick(context).skip_message)
 
     seen_live(recorded, shadow.version, "shadow", alarms=0.01)
@@ -194,7 +195,7 @@ def test_a_model_trains_passes_the_gate_runs_in_shadow_is_promoted_and_rolled_ba
         recorded.registry,
         ReleaseLog(recorded.resources["kafka"].url, KEY),
         ACTIVITY_ANOMALY,
-        now=datetime.now(UTC),
+        clock=lambda: datetime.now(UTC),
         because="a person says so",
     )
     seen_live(recorded, shadow.version, "in_force", alarms=0.9)

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
 from stream.models import LiveModels
 from stream.score_log import ScoreWriter
@@ -21,6 +23,7 @@ from wearables_platform.models.live_scores import Patience, read_live_scores
 from wearables_platform.models.predict import load_scorer
 from wearables_platform.models.promotion import (
     LEAD,
+    THRESHOLD_LEAD,
     broken_in_force,
     is_ready,
     promote,
@@ -59,7 +62,7 @@ class Stream:
 
     def score(self, rows: WindowRows) -> tuple[list[float], list[str | None]]:
         scores, versions = self.models.score(rows)
-        writer = ScoreWriter(self.place.sql_url, self.models.counted)
+        writer = ScoreWriter(self.place.sql_url, self.models.counted, self.models.delivered)
         writer.write()
         return scores.tolist(), versions
 
@@ -109,11 +112,18 @@ def test_a_version_goes_all_the_way_and_back_and_stream_and_batch_agree(place: P
     assert shadow.total.windows > QUICK.windows
     assert is_ready(place.registry, second, QUICK)
 
-    promoted = promote_when_ready(place.lake, place.registry, place.log, ACTIVITY_ANOMALY, now=NOW, patience=QUICK)
+    ask: Any = {"clock": lambda: NOW, "patience": QUICK}
+    promoted = promote_when_ready(place.lake, place.registry, place.log, ACTIVITY_ANOMALY, **ask)
     assert promoted.action == "promoted"
     taken_at = NOW + LEAD
     taken, release = roll_back(
-        place.lake, place.registry, place.log, ACTIVITY_ANOMALY, now=NOW + timedelta(hours=1), because="a test says so"
+        place.lake,
+        place.registry,
+        place.log,
+        ACTIVITY_ANOMALY,
+        clock=lambda: NOW + timedelta(hours=1),
+        because="a test says so",
+        version=second.version,
     )
     assert (taken.version, release.version) == (second.version, first.version)
     assert from_us(release.effective_from_us) == NOW + timedelta(hours=1) + LEAD
@@ -149,11 +159,11 @@ def test_deciding_twice_on_a_version_decides_once(place: Place) -> None:
     shadow = place.publish().row
     assert first is not None
     assert shadow is not None
-    put = place.registry.put_in_force(shadow, NOW, shadow.metrics, "one of two callers")
+    put = place.registry.put_in_force(shadow, lambda: NOW, shadow.metrics, "one of two callers")
     with pytest.raises(ModelRefused, match="^decided_meanwhile"):
-        place.registry.put_in_force(shadow, NOW + timedelta(minutes=1), shadow.metrics, "the other")
+        place.registry.put_in_force(shadow, lambda: NOW + timedelta(minutes=1), shadow.metrics, "the other")
     assert place.registry.in_force(ACTIVITY_ANOMALY) == put
-    ask = {"now": NOW + timedelta(hours=1), "because": "asked twice", "version": put.version}
+    ask: Any = {"clock": lambda: NOW + timedelta(hours=1), "because": "asked twice", "version": put.version}
     roll_back(place.lake, place.registry, place.log, ACTIVITY_ANOMALY, **ask)
     with pytest.raises(ModelRefused, match="^decided_meanwhile"):
         roll_back(place.lake, place.registry, place.log, ACTIVITY_ANOMALY, **ask)
@@ -164,15 +174,17 @@ def test_deciding_twice_on_a_version_decides_once(place: Place) -> None:
 
 def test_a_stream_that_starts_anew_learns_the_same_timeline(place: Place, stream: Stream) -> None:
     place.train(draw_training_set(1), WEAK)
-    place.publish()
-    roll_back(place.lake, place.registry, place.log, ACTIVITY_ANOMALY, now=NOW, because="nothing was before it")
+    first = place.publish().row
+    assert first is not None
+    ask: Any = {"clock": lambda: NOW, "because": "nothing was before it", "version": first.version}
+    roll_back(place.lake, place.registry, place.log, ACTIVITY_ANOMALY, **ask)
     stream.follow()
     after = rows_from(NOW + LEAD).take(np.arange(5))
     assert stream.score(after)[1] == [None] * 5
     assert stream.score(rows_from(NOW).take(np.arange(5)))[1] != [None] * 5
     assert load_timeline(place.lake, place.registry, ACTIVITY_ANOMALY)[0].score(after)[1] == [None] * 5
     with pytest.raises(ModelRefused, match="^nothing_in_force"):
-        roll_back(place.lake, place.registry, place.log, ACTIVITY_ANOMALY, now=NOW, because="again")
+        roll_back(place.lake, place.registry, place.log, ACTIVITY_ANOMALY, **ask)
 
 
 def test_a_shadow_waits_for_live_traffic_and_is_refused_for_what_it_scores(place: Place, stream: Stream) -> None:
@@ -180,7 +192,7 @@ def test_a_shadow_waits_for_live_traffic_and_is_refused_for_what_it_scores(place
     place.publish()
     place.train(draw_training_set(1))
     place.publish()
-    ask = {"now": NOW, "patience": QUICK}
+    ask: Any = {"clock": lambda: NOW, "patience": QUICK}
     waiting = promote_when_ready(place.lake, place.registry, place.log, ACTIVITY_ANOMALY, **ask)
     assert (waiting.action, waiting.why) == ("waiting", "0 of 500 live windows over 0 of 1 h")
     stream.follow()
@@ -203,7 +215,7 @@ def test_a_person_may_promote_early_but_only_what_runs_in_shadow(place: Place) -
     shadow = place.publish().row
     assert first is not None
     assert shadow is not None
-    say = {"now": NOW, "because": "seen enough"}
+    say: Any = {"clock": lambda: NOW, "because": "seen enough"}
     with pytest.raises(ModelRefused, match="^not_a_shadow"):
         promote(place.lake, place.registry, place.log, ACTIVITY_ANOMALY, version=first.version, **say)
     place.lake.put(shadow.lake_path, b"swapped meanwhile")
@@ -231,14 +243,17 @@ def test_thresholds_are_told_to_stream_and_batch_and_taken_back(place: Place, st
     found = Baselines({"watch-01": (3.1, 25.0, float("nan"))}, ("person-01",), {"spike_threshold_g": 1})
     row, added = register_thresholds(place.lake, place.registry, found, ["2026-04-30"], NOW)
     assert added
-    assert publish_thresholds(place.lake, place.registry, place.log, now=NOW) == (
+    assert publish_thresholds(place.lake, place.registry, place.log, clock=lambda: NOW) == (
         place.registry.in_force(DEVICE_THRESHOLDS),
         "in_force",
     )
-    roll_back(place.lake, place.registry, place.log, DEVICE_THRESHOLDS, now=NOW + timedelta(hours=1), because="test")
+    later = NOW + timedelta(hours=1)
+    ask: Any = {"clock": lambda: later, "because": "test", "version": row.version}
+    roll_back(place.lake, place.registry, place.log, DEVICE_THRESHOLDS, **ask)
     stream.follow()
     batch, _ = load_threshold_timeline(place.lake, place.registry)
-    instants = np.array([to_us(NOW + shift) for shift in (timedelta(), LEAD, timedelta(hours=2))], np.int64)
+    shifts = (LEAD, THRESHOLD_LEAD, timedelta(hours=1) + THRESHOLD_LEAD)
+    instants = np.array([to_us(NOW + shift) for shift in shifts], np.int64)
     for timeline in (stream.models.thresholds, batch):
         assert timeline.versions(instants) == [None, row.version, None]
         limits = timeline.limits(["watch-00", "watch-01"])
@@ -253,7 +268,7 @@ def test_thresholds_of_a_person_erased_since_are_refused(place: Place) -> None:
     found = Baselines({"watch-01": (3.1, 25.0, 95.0)}, ("person-01",), {})
     register_thresholds(place.lake, place.registry, found, ["2026-04-30"], NOW)
     place.sql.execute("DELETE FROM registry.assignments WHERE participant_id = 'person-01'")
-    row, outcome = publish_thresholds(place.lake, place.registry, place.log, now=NOW)
+    row, outcome = publish_thresholds(place.lake, place.registry, place.log, clock=lambda: NOW)
     assert outcome == "refused"
     assert row is not None
     assert str(row.refusal).startswith("erased_people")
@@ -274,8 +289,12 @@ def test_the_command_line_lists_promotes_and_takes_back(
     monkeypatch.setattr(place.sql, "close", lambda: None)
     command.promote(ACTIVITY_ANOMALY, because="looks good", version="", as_json=True)
     assert json.loads(capsys.readouterr().out)[0]["state"] == "in_force"
-    command.rollback(ACTIVITY_ANOMALY, because="does not", version="", as_json=True)
+    with pytest.raises(typer.BadParameter, match=f"{shadow.version} is in force"):
+        command.rollback(ACTIVITY_ANOMALY, because="does not", version="", as_json=True)
+    command.rollback(ACTIVITY_ANOMALY, because="does not", version=shadow.version, as_json=True)
     taken, back = json.loads(capsys.readouterr().out)
+    with pytest.raises(ModelRefused, match="^decided_meanwhile"):  # given twice, it takes one version back
+        command.rollback(ACTIVITY_ANOMALY, because="does not", version=shadow.version, as_json=True)
     assert (taken["version"], taken["state"], taken["because"]) == (shadow.version, "rolled_back", "does not")
     command.list_versions("", as_json=True)
     assert {one["state"] for one in json.loads(capsys.readouterr().out)} == {"rolled_back", "in_force"}

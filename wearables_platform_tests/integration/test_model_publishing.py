@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from wearables_platform.domain.time_policy import from_us, to_us
 from wearables_platform.errors import ModelRefused, StoreUnavailable
-from wearables_platform.models.inputs import ACTIVITY_ANOMALY
-from wearables_platform.models.predict import ModelTimeline, load_scorer
+from wearables_platform.models.inputs import ACTIVITY_ANOMALY, Matrix
+from wearables_platform.models.predict import ModelTimeline, Scorer, load_scorer
 from wearables_platform.models.publishing import Published, publish_candidate
 from wearables_platform.models.registry import ModelRegistry
 from wearables_platform.models.releases import ReleaseLog
@@ -152,6 +153,23 @@ def test_a_damaged_artefact_is_refused_and_the_last_good_one_stays(place: Place)
     assert refused.row.refusal is not None
     assert refused.row.refusal.startswith("wrong_sha256")
     assert place.registry.in_force(ACTIVITY_ANOMALY) == good
+
+
+def test_a_model_that_scores_people_no_probe_shows_as_no_number_is_refused(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.train(draw_training_set(1))
+    real = Scorer._scores
+
+    def broken(self: Scorer, matrix: Matrix) -> Any:
+        return real(self, matrix) if len(matrix) <= 1_000 else np.full(len(matrix), np.nan)
+
+    monkeypatch.setattr(Scorer, "_scores", broken)
+    refused = place.publish()
+    assert refused.action == "refused"
+    assert refused.row is not None
+    assert str(refused.row.refusal).startswith("nan_output")
+    assert place.registry.candidates(ACTIVITY_ANOMALY) == []
 
 
 def test_a_model_that_saw_an_erased_person_is_refused(place: Place) -> None:

@@ -23,6 +23,7 @@ from wearables_platform.models.class_evaluate import judge_classes
 from wearables_platform.models.class_forest import ClassForest
 from wearables_platform.models.class_gate import decide_classes, worse_in_class_slices
 from wearables_platform.models.class_predict import (
+    MOST_COST,
     ClassScorer,
     ClassTimeline,
     load_class_scorer,
@@ -34,6 +35,7 @@ from wearables_platform.models.inputs import imputed
 from wearables_platform.models.labels import Label, label_windows
 from wearables_platform.models.slices import Known
 from wearables_platform.models.spans import SPAN_FEATURES, Stretches, smoothed, span_matrix
+from wearables_platform.models.speed import relative_cost
 from wearables_platform.signals.windows import FEATURE_VERSION, WINDOW_US
 from wearables_platform.wire.v1.telemetry_pb2 import ModelRelease
 from wearables_platform_tests.model_windows import DAY_US, device_ids, draw_windows, person_of, worn_by_one_each
@@ -197,10 +199,15 @@ def test_a_foreign_description_is_refused(changes: dict[str, Any], reason: str) 
         load(write_class_artifact(replace(candidate().description, **changes), forest))
 
 
-def test_a_slow_model_is_refused() -> None:
-    ticks = iter(np.arange(0.0, 100.0, 2.0))
-    with pytest.raises(ModelRefused, match="^too_slow: 2000 us per window"):
+def test_a_model_too_slow_to_be_of_use_is_refused() -> None:
+    ticks = iter(np.arange(0.0, 1000.0, 20.0))
+    with pytest.raises(ModelRefused, match="^too_slow: 20000 us per window"):
         load_class_scorer(released(candidate()), lambda _path: candidate().artifact, clock=lambda: float(next(ticks)))
+
+
+def test_a_usual_model_costs_far_less_than_the_gate_allows() -> None:
+    scorer = load(candidate().artifact)
+    assert relative_cost(scorer.score_matrix, scorer.description.probe_matrix()) < MOST_COST / 5
 
 
 def test_a_description_that_is_no_json_is_refused() -> None:
@@ -310,6 +317,10 @@ def test_the_gate_refuses_a_worse_one_one_that_guesses_and_one_nobody_can_judge(
     everyone = frozenset(labelled().people)
     unjudged = decide_classes(good, None, labelled(), trained_on=everyone, known=Known()).refusals
     assert unjudged[0].startswith("no_held_out_people")
+    judges = labelled().take(labelled().held_out).people
+    one = frozenset(labelled().people) - {judges[0]}
+    alone = decide_classes(good, None, labelled(), trained_on=one, known=Known()).refusals
+    assert alone == ("too_few_held_out_people: 1 unknown to both versions, 2 needed",)
 
 
 def test_better_overall_is_no_excuse_for_a_slice() -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from wearables_platform.clients.lake import open_lake
-from wearables_platform.models.drift import HOUR_US, MIN_HOURS, Hour, gather_hours, shifts
+from wearables_platform.models.drift import HOUR_US, MIN_HOURS, MIN_PEOPLE, Hour, gather_hours, shifts
 from wearables_platform.models.training_set import Wear
 from wearables_platform.signals.windows import WINDOW_US
 from wearables_platform.wire.feature_schema import WINDOWS_DATASET, window_table
@@ -62,9 +62,17 @@ def test_other_people_are_compared_with_less_confidence() -> None:
     assert other.high_percent - other.low_percent > paired.high_percent - paired.low_percent
 
 
-@pytest.mark.parametrize(("people", "hours_each"), [(2, 12), (8, MIN_HOURS - 1)])
+@pytest.mark.parametrize(("people", "hours_each"), [(2, 12), (MIN_PEOPLE - 1, 12), (8, MIN_HOURS - 1)])
 def test_too_few_people_or_hours_say_nothing(people: int, hours_each: int) -> None:
     assert shifts(hours(people, 2.0, hours_each=hours_each)) == []
+
+
+def test_an_interval_of_as_many_people_as_needed_holds_what_it_claims() -> None:
+    of_each = [
+        next(s for s in shifts(hours(MIN_PEOPLE, 1.12, seed=seed)) if s.feature == "enmo_mg") for seed in range(60)
+    ]
+    holds = sum(one.low_percent <= 12 <= one.high_percent for one in of_each)
+    assert holds >= 54  # 57 of 60 are expected; fewer than 54 have a chance of 3 %
 
 
 def test_hours_are_gathered_under_one_known_version_of_known_wearers(tmp_path: Path) -> None:

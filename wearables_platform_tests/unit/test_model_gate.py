@@ -84,6 +84,14 @@ def test_without_a_judge_nothing_is_published() -> None:
     assert reasons(list(verdict.refusals)) == ["no_held_out_people"]
 
 
+def test_one_judge_is_no_judge() -> None:
+    windows = draw_training_set(1)
+    judges = windows.take(windows.held_out).people
+    verdict = decide(scorer(1), None, windows, trained_on=frozenset(judges[1:]), alarm_rate=0.01)
+    assert verdict.refusals == ("too_few_held_out_people: 1 unknown to both versions, 2 needed",)
+    assert decide(scorer(1), None, windows, trained_on=frozenset(judges[2:]), alarm_rate=0.01).candidate is not None
+
+
 def test_few_events_are_said_to_decide_nothing() -> None:
     windows = draw_training_set(1)
     judges = windows.take(windows.held_out)

@@ -73,9 +73,7 @@ def window_features_and_spikes(
         timeline, refused = load_timeline(opened, registry, ACTIVITY_ANOMALY)
         thresholds, refused_tables = load_threshold_timeline(opened, registry)
         refused |= refused_tables
-        days = {
-            day: recompute_day(client, opened, day, load, timeline.score, thresholds) for day in context.partition_keys
-        }
+        days = {day: recompute_day(client, opened, day, load, timeline, thresholds) for day in context.partition_keys}
     for name, dataset in (("window_features", WINDOWS_DATASET), ("spike_events", SPIKES_DATASET)):
         manifests = {day: found.manifests[dataset] for day, found in days.items()}
         report_partitions(context, manifests, name)

@@ -74,6 +74,7 @@ def activity_anomaly_model(
 def reload_check(check_name: str, lake: LakeResource, row: object) -> dg.AssetCheckResult:
     """Load a version from the lake as the stream would, and say what came of it."""
     from wearables_platform.errors import ModelRefused
+    from wearables_platform.models.archives import files_of
     from wearables_platform.models.predict import load_scorer
     from wearables_platform.models.registry import ModelVersion
 
@@ -81,7 +82,7 @@ def reload_check(check_name: str, lake: LakeResource, row: object) -> dg.AssetCh
         return dg.AssetCheckResult(check_name=check_name, passed=True, metadata={"version": "none"})
     release = row.release if row.effective_from else row.draft_release()
     try:
-        scorer = load_scorer(release, lake.open().get)
+        scorer = load_scorer(release, files_of(lake.open()))
     except ModelRefused as exc:
         return dg.AssetCheckResult(check_name=check_name, passed=False, metadata={"refused": str(exc)})
     probes = len(scorer.description.probe_scores)

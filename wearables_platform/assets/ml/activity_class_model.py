@@ -73,12 +73,13 @@ def activity_class_model(
 def class_reload_check(check_name: str, lake: LakeResource, row: "ModelVersion | None") -> dg.AssetCheckResult:
     """Load a version from the lake, and say what came of it."""
     from wearables_platform.errors import ModelRefused
+    from wearables_platform.models.archives import files_of
     from wearables_platform.models.class_predict import load_class_scorer
 
     if row is None:
         return dg.AssetCheckResult(check_name=check_name, passed=True, metadata={"version": "none"})
     try:
-        scorer = load_class_scorer(row.release if row.effective_from else row.draft_release(), lake.open().get)
+        scorer = load_class_scorer(row.release if row.effective_from else row.draft_release(), files_of(lake.open()))
     except ModelRefused as exc:
         return dg.AssetCheckResult(check_name=check_name, passed=False, metadata={"refused": str(exc)})
     metadata = {"version": scorer.version, "activities": ", ".join(scorer.classes)}

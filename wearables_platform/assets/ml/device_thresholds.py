@@ -1,6 +1,7 @@
 """Thresholds of single devices: computed from the lake, bounded, and told to stream and batch."""
 
 from datetime import UTC, datetime
+from functools import partial
 
 import dagster as dg
 
@@ -46,6 +47,7 @@ def device_thresholds(
     config: ThresholdConfig, lake: LakeResource, sql: SqlResource, model_signing: ModelSigningResource
 ) -> dg.MaterializeResult:  # type: ignore[type-arg] # Dagster compares the bare class
     """Compute and register a candidate."""
+    from wearables_platform.models.archives import files_of
     from wearables_platform.models.registry import ModelRegistry
     from wearables_platform.models.threshold_training import Minimum, device_baselines, register_thresholds
     from wearables_platform.models.thresholds import load_thresholds
@@ -58,7 +60,7 @@ def device_thresholds(
         registry = ModelRegistry(client, model_signing.read(), "dagster device_thresholds")
         found = device_baselines(opened, days, registry.wears(), minimum)
         row, added = register_thresholds(opened, registry, found, days, datetime.now(UTC))
-        table = load_thresholds(row.draft_release(), opened.get)  # raises what the stream would refuse it for
+        table = load_thresholds(row.draft_release(), files_of(opened))  # raises what the stream would refuse it for
     check = dg.AssetCheckResult(
         check_name="within_safe_limits", passed=True, metadata={"version": row.version, "devices": len(table.devices)}
     )
@@ -101,7 +103,10 @@ def published_thresholds(
     with terminal_errors_end_the_step() as spent, sql.open() as client:
         registry = ModelRegistry(client, model_signing.read(), "dagster published_thresholds")
         row, outcome = publish_thresholds(
-            lake.open(), registry, ReleaseLog(kafka.require_url(), model_signing.read()), now=datetime.now(UTC)
+            lake.open(),
+            registry,
+            ReleaseLog(kafka.require_url(), model_signing.read()),
+            clock=partial(datetime.now, UTC),
         )
     check = dg.AssetCheckResult(
         check_name="thresholds_were_accepted",

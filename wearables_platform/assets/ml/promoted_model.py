@@ -1,6 +1,7 @@
 """From shadow to in force by what live traffic says, and how champion and challenger did over time."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -62,7 +63,9 @@ def promoted_model(
     with terminal_errors_end_the_step() as spent, sql.open() as client:
         registry = ModelRegistry(client, model_signing.read(), "dagster promoted_model")
         log = ReleaseLog(kafka.require_url(), model_signing.read())
-        promotion = promote_when_ready(lake.open(), registry, log, MODEL, now=datetime.now(UTC), patience=patience)
+        promotion = promote_when_ready(
+            lake.open(), registry, log, MODEL, clock=partial(datetime.now, UTC), patience=patience
+        )
         problems = broken_in_force(registry, MODEL, patience)
         pictures = history.pictures(registry, MODEL)
     return dg.MaterializeResult(

@@ -1,6 +1,7 @@
 """A version taken back: the one before it is in force again. Run by hand, or by the sensor that watches live scores."""
 
 from datetime import UTC, datetime
+from functools import partial
 
 import dagster as dg
 
@@ -11,11 +12,11 @@ from wearables_platform.resources import KafkaResource, LakeResource, ModelSigni
 
 
 class RollBackConfig(dg.Config):
-    """What to take back and why; `version` guards against taking back another than was meant."""
+    """What to take back and why; a run repeated takes no second version back, for `version` names the one meant."""
 
+    version: str
     because: str
     name: str = MODEL
-    version: str = ""
 
 
 @whole_asset(
@@ -53,7 +54,7 @@ def rolled_back_model(
         registry = ModelRegistry(client, model_signing.read(), "dagster rolled_back_model")
         log = ReleaseLog(kafka.require_url(), model_signing.read())
         current = registry.in_force(config.name)
-        if config.version and (current is None or current.version != config.version):
+        if current is None or current.version != config.version:
             announce(registry, log, config.name)  # a run that died after the registry was written
             outcome = f"{config.version} is not in force any more"
         else:
@@ -62,9 +63,9 @@ def rolled_back_model(
                 registry,
                 log,
                 config.name,
-                now=datetime.now(UTC),
+                clock=partial(datetime.now, UTC),
                 because=config.because,
-                version=config.version or None,
+                version=config.version,
             )
             outcome = f"{taken.version} rolled back"
         now = registry.in_force(config.name)

@@ -1,9 +1,11 @@
 """What watches models: live scores that break roll back, live scores that are in promote, drift retrains."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import dagster as dg
 
+from wearables_platform.assets.ml.attempts import request
 from wearables_platform.assets.ml.training_set import MODEL
 from wearables_platform.resources import ModelSigningResource, SqlResource
 
@@ -22,10 +24,12 @@ drift_job = dg.define_asset_job(
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
         "Rolls the version in force back when its live scores cannot be right, and promotes the one in shadow when it "
-        "has seen enough live traffic; each is asked for once."
+        "has seen enough live traffic; each is asked for once, and again where its run failed."
     ),
 )
-def model_watch(sql: SqlResource, model_signing: ModelSigningResource) -> Iterator[dg.RunRequest | dg.SkipReason]:
+def model_watch(
+    context: dg.SensorEvaluationContext, sql: SqlResource, model_signing: ModelSigningResource
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Look at what the stream has counted."""
     from wearables_platform.models.live_scores import Patience
     from wearables_platform.models.promotion import broken_in_force, is_ready
@@ -39,14 +43,17 @@ def model_watch(sql: SqlResource, model_signing: ModelSigningResource) -> Iterat
         ready = shadow is not None and is_ready(registry, shadow, patience)
     if problems and current is not None:
         values = {"because": "; ".join(problems), "version": current.version}
-        yield dg.RunRequest(
-            run_key=f"roll back {current.version}",
-            job_name=roll_back_model_job.name,
+        yield request(
+            context.instance,
+            roll_back_model_job.name,
+            f"roll back {current.version}",
+            now=datetime.now(UTC),
             run_config={"ops": {"rolled_back_model": {"config": values}}},
-            tags={"because": "live scores"},
+            because="live scores",
         )
     elif ready and shadow is not None:
-        yield dg.RunRequest(run_key=f"promote {shadow.version}", job_name=promote_model_job.name)
+        what_for = f"promote {shadow.version}"
+        yield request(context.instance, promote_model_job.name, what_for, now=datetime.now(UTC))
     else:
         yield dg.SkipReason(_quiet(current is not None, shadow is not None))
 
@@ -72,12 +79,12 @@ def drift_retraining(
     from wearables_platform.models.promotion import drifted_in_force
     from wearables_platform.models.registry import ModelRegistry
 
-    del context
     with sql.open() as client:
         found = new_since_training(client, MODEL)
         found += drifted_in_force(ModelRegistry(client, model_signing.read()), MODEL, Patience())
     if found:
-        yield dg.RunRequest(run_key="; ".join(found), tags={"because": "drift"})
+        what_for = "; ".join(found)
+        yield request(context.instance, "retrain_models", what_for, now=datetime.now(UTC), because="drift")
     else:
         yield dg.SkipReason("nothing has shifted since the last training")
 

@@ -26,6 +26,7 @@ def activity_segments(
     """Tell the activities of these days and make the stored segments equal to them."""
     from wearables_platform.assets.ml.activity_training_set import CLASS_MODEL
     from wearables_platform.batch.insights import tell_activities
+    from wearables_platform.models.archives import files_of
     from wearables_platform.models.class_predict import load_class_timeline
     from wearables_platform.models.registry import ModelRegistry
     from wearables_platform.models.worn import read_worn_days
@@ -33,7 +34,7 @@ def activity_segments(
     opened = lake.open()
     with terminal_errors_end_the_step() as spent, sql.open() as client:
         releases = ModelRegistry(client, model_signing.read()).releases(CLASS_MODEL)
-        timeline, refused = load_class_timeline(releases, opened.get)
+        timeline, refused = load_class_timeline(releases, files_of(opened))
         told = [
             tell_activities(client, opened, day, timeline, read_worn_days(client, day))
             for day in context.partition_keys

@@ -57,17 +57,23 @@ VALUES (:name, :effective_from, :version, :rolled_back, :returned_at, :signature
 SELECT name, effective_from, version, rolled_back, returned_at, signature
 FROM ml.model_returns WHERE name = :name ORDER BY effective_from;
 
--- name: write_live_scores(writer, names, versions, roles, hours, windows, not_a_number, alarms, bins)!
+-- name: write_live_scores(writers, names, versions, roles, hours, windows, not_a_number, alarms, bins)!
 -- Say how the scores of each version and hour are spread so far; a later word of the same writer replaces the earlier.
 INSERT INTO ml.live_scores
     (writer, name, version, role, hour_start, windows, not_a_number, alarms, bins, written_at)
-SELECT :writer, r.name, r.version, r.role, r.hour_start, r.windows, r.not_a_number, r.alarms, r.bins::bigint[], now()
-FROM unnest(:names::text[], :versions::text[], :roles::text[], :hours::timestamptz[], :windows::bigint[],
+SELECT r.writer, r.name, r.version, r.role, r.hour_start, r.windows, r.not_a_number, r.alarms, r.bins::bigint[], now()
+FROM unnest(:writers::text[], :names::text[], :versions::text[], :roles::text[], :hours::timestamptz[], :windows::bigint[],
             :not_a_number::bigint[], :alarms::bigint[], :bins::text[])
-     AS r (name, version, role, hour_start, windows, not_a_number, alarms, bins)
+     AS r (writer, name, version, role, hour_start, windows, not_a_number, alarms, bins)
 ON CONFLICT (name, version, role, hour_start, writer) DO UPDATE
 SET windows = excluded.windows, not_a_number = excluded.not_a_number, alarms = excluded.alarms, bins = excluded.bins,
     written_at = excluded.written_at;
+
+-- name: write_delivery(name, version, effective_from, process, processes, loaded_at, in_time)!
+-- Say when a process of the stream had a release; what it said of it first, before it was started again, stands.
+INSERT INTO ml.model_deliveries (name, version, effective_from, process, processes, loaded_at, in_time)
+VALUES (:name, :version, :effective_from, :process, :processes, :loaded_at, :in_time)
+ON CONFLICT DO NOTHING;
 
 -- name: list_live_scores(name, version, role)
 -- How a version's live scores are spread, per hour, all writers together.
@@ -90,7 +96,7 @@ SELECT device_id, device_model FROM registry.devices;
 -- When each person was born.
 SELECT participant_id, birth_year FROM registry.participants;
 
--- name: write_drift(rows)
+-- name: write_drift(rows)!
 -- Say how versions of devices' software shifted features; what was said of the same versions before is replaced.
 INSERT INTO ml.drift
 SELECT r.device_model, r.feature, r.version_before, r.version_after, r.days, r.people, r.paired, r.shift_percent,
