@@ -41,7 +41,7 @@ from wearables_platform.checks import CHECKS
 from wearables_platform.components import sensor_definitions
 from wearables_platform.freshness import CHECK_SCHEDULE, check_yesterday, yesterday_is_built
 from wearables_platform.resources import RESOURCES
-from wearables_platform.retention import PURGE_SCHEDULE, purge_old_runs
+from wearables_platform.retention import PURGE_SCHEDULE, TEND_SCHEDULE, purge_old_runs, tend_time_series
 from wearables_platform.schedules import JOBS, SCHEDULES
 from wearables_platform.sensor_catalogue import declarations
 from wearables_platform.sensors import SENSORS
@@ -90,8 +90,8 @@ ASSET_CHECKS: list[Any] = [*CHECKS, *SENSOR_CHECKS]
 defs = dg.Definitions(
     assets=with_code_references(ASSETS, load_settings()),
     asset_checks=[*ASSET_CHECKS, yesterday_is_built],
-    jobs=[*JOBS, *ML_JOBS, retrain_activities_job, purge_old_runs, check_yesterday],
-    schedules=[*SCHEDULES, *ML_SCHEDULES, weekly_activity_retraining, PURGE_SCHEDULE, CHECK_SCHEDULE],
+    jobs=[*JOBS, *ML_JOBS, retrain_activities_job, purge_old_runs, tend_time_series, check_yesterday],
+    schedules=[*SCHEDULES, *ML_SCHEDULES, weekly_activity_retraining, PURGE_SCHEDULE, TEND_SCHEDULE, CHECK_SCHEDULE],
     sensors=[*SENSORS, *ML_SENSORS],
     resources=RESOURCES,
     # Steps are short and share a CPU budget with the live side: one process per run, not one per step.

@@ -1,8 +1,8 @@
 """The views in `analytics` as released: what a later version may not take from those who read them.
 
 ``python -m wearables_platform_tests.sql_contract release`` (``make sql-release``) makes the present views the ones
-later versions must not break; ``... reference`` (``make sql-docs``) writes the reference in `docs/sql.md` anew. Both start a
-PostgreSQL of their own and migrate it.
+later versions must not break; ``... reference`` (``make sql-docs``) writes the reference in `docs/sql.md` anew. Both
+start a PostgreSQL of their own and migrate it.
 """
 
 from __future__ import annotations
