@@ -54,7 +54,7 @@ def _filled(server_url: str) -> Iterator[SqlClient]:
     for url in fresh_database(server_url):
         migrate(url)
         client = SqlClient(url, "sql-queries", pool_size=1)
-        client.rows("SELECT platform.ensure_partitions('telemetry.window_features', %s, %s)", (BEGIN.date(), END.date()))
+        client.rows("SELECT platform.ensure_all_partitions(%s, %s)", (BEGIN.date(), END.date()))
         client.execute(FILL)
         client.call("VACUUM ANALYZE telemetry.window_features")
         yield client
