@@ -41,7 +41,7 @@ from wearables_platform.checks import CHECKS
 from wearables_platform.components import sensor_definitions
 from wearables_platform.freshness import CHECK_SCHEDULE, check_yesterday, yesterday_is_built
 from wearables_platform.resources import RESOURCES
-from wearables_platform.retention import PURGE_SCHEDULE, purge_old_runs
+from wearables_platform.retention import PURGE_SCHEDULE, TEND_SCHEDULE, purge_old_runs, tend_time_series
 from wearables_platform.schedules import JOBS, SCHEDULES
 from wearables_platform.sensor_catalogue import declarations
 from wearables_platform.sensors import SENSORS
@@ -75,7 +75,7 @@ OWN_ASSETS: list[Any] = [
     activity_on_spark,
     conservation,
 ]
-ALL_JOBS: list[Any] = [*JOBS, *ML_JOBS, retrain_activities_job, purge_old_runs, check_yesterday]
+ALL_JOBS: list[Any] = [*JOBS, *ML_JOBS, retrain_activities_job, purge_old_runs, tend_time_series, check_yesterday]
 
 
 def _of_sensor_types() -> tuple[list[Any], list[Any]]:
@@ -92,7 +92,7 @@ defs = dg.Definitions(
     assets=with_code_references(ASSETS, load_settings()),
     asset_checks=[*ASSET_CHECKS, yesterday_is_built],
     jobs=ALL_JOBS,
-    schedules=[*SCHEDULES, *ML_SCHEDULES, weekly_activity_retraining, PURGE_SCHEDULE, CHECK_SCHEDULE],
+    schedules=[*SCHEDULES, *ML_SCHEDULES, weekly_activity_retraining, PURGE_SCHEDULE, TEND_SCHEDULE, CHECK_SCHEDULE],
     sensors=[*SENSORS, *ML_SENSORS],
     resources=RESOURCES,
     # Steps are short and share a CPU budget with the live side: one process per run, not one per step.

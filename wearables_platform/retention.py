@@ -1,4 +1,7 @@
-"""Old runs go, except those something rests on: deleting a run deletes what it said of its partitions."""
+"""What is done to the stores each night: old runs go, partitions are made ahead, features past their time are dropped.
+
+A run that something rests on stays: deleting it would delete what it said of its partitions.
+"""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -84,4 +87,35 @@ PURGE_SCHEDULE = dg.ScheduleDefinition(
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Deletes old runs once a day, when nothing else is due.",
+)
+
+
+@dg.op(description="Makes partitions of time series ahead, and drops features past their retention.")
+def tend_tables(context: dg.OpExecutionContext) -> None:
+    """Tend."""
+    from wearables_platform.batch.time_series import tend
+    from wearables_platform.clients.sql import SqlClient
+
+    settings = load_settings()
+    client = SqlClient(settings.require("sql_url"), "dagster tend_time_series", pool_size=1)
+    try:
+        tended = tend(client, datetime.now(UTC), settings.feature_retention_days)
+    finally:
+        client.close()
+    context.log.info("%d partitions made ahead, %d chunks or partitions dropped", tended.made, tended.dropped)
+
+
+@dg.job(description="Tends the time series in SQL; see batch/time_series.py.", tags={"dagster/priority": "-10"})
+def tend_time_series() -> None:
+    """Tend."""
+    tend_tables()
+
+
+TEND_SCHEDULE = dg.ScheduleDefinition(
+    name="tend_each_night",
+    job=tend_time_series,
+    cron_schedule="40 4 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Makes the partitions of the next weeks on plain PostgreSQL, and drops features past their retention.",
 )

@@ -108,6 +108,14 @@ class Settings(BaseSettings):
         None, description="Where the code is to be read, as https://github.com/owner/name; unset links to local files."
     )
     code_revision: str = Field("main", description="The branch, tag or commit that `code_url` is read at.")
+    feature_retention_days: int | None = Field(
+        None,
+        ge=60,
+        description=(
+            "One-second and rolling features in SQL go after so many days, in whole chunks or months; their minutes, "
+            "hours and days stay. Unset keeps them."
+        ),
+    )
     archive_retention_days: int = Field(
         730, ge=1, description="Archived messages expire this long after they were received."
     )

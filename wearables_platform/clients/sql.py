@@ -158,6 +158,11 @@ class SqlClient:
         with self.transaction() as connection:
             return connection.execute(_as_query(statement), parameters).rowcount
 
+    def call(self, statement: str, parameters: tuple[Any, ...] | None = None) -> None:
+        """Run one statement outside any transaction, as procedures that commit by themselves ask for."""
+        with _translating(), self._engine.connect() as pooled:
+            pooled.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql(statement, parameters)
+
     def upsert(self, table: BulkTable, rows: Iterable[Sequence[Any]]) -> int:
         """Write rows in bulk in their own transaction; idempotent as `table.on_conflict` says."""
         with self.transaction() as connection:

@@ -24,7 +24,7 @@ LIMITS: Mapping[str, tuple[str, ...]] = {
         "allows a device a last will on its own topics",
     ),
     "postgresql": (
-        "without TimescaleDB: plain partitions instead of hypertables, no compression, roll-ups by procedure",
+        "without TimescaleDB: plain partitions instead of hypertables, no compression, roll-ups computed when read",
     ),
     "nx-27017": (
         "has no accounts, so it listens on loopback only",

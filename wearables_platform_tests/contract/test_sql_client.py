@@ -63,6 +63,14 @@ def test_nan_becomes_null(client: SqlClient) -> None:
     assert client.rows("SELECT value FROM quality.gaps_like ORDER BY id") == [{"value": None}, {"value": 2.0}]
 
 
+def test_what_must_run_outside_a_transaction_does_and_the_next_statement_is_in_one_again(client: SqlClient) -> None:
+    with pytest.raises(StoreRefused):
+        client.execute("VACUUM quality.gaps_like")
+    client.call("VACUUM quality.gaps_like")
+    with client.transaction() as connection:
+        assert not connection.autocommit
+
+
 def put(client: SqlClient, ids: list[int], revision: int, values: list[float], appended: AppendedRows | None) -> int:
     columns = {"id": np.array(ids), "revision": revision, "value": np.array(values)}
     with client.transaction() as connection:
