@@ -62,8 +62,8 @@ class Exact:
         return len(self.values)
 
 
-# A column: an array (NaN, NaT and masked are NULL; instants are microseconds since 1970, dates days), texts, or one value
-# for all.
+# A column: an array (NaN, NaT and masked are NULL; instants are microseconds since 1970, dates days), texts, or one
+# value for all.
 Column: TypeAlias = "Array | Text | Exact | pa.Array | Sequence[str | None] | str | float | bool | None"
 
 
