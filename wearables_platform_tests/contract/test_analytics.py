@@ -255,3 +255,19 @@ def test_the_nightly_job_does_that(
         "SELECT count(*) AS n FROM telemetry.window_features WHERE window_start < %s", (NOW - timedelta(days=100),)
     )
     assert far["n"] == 0
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_on_plain_postgresql_an_analyst_s_span_of_buckets_is_found_by_index(client: SqlClient, level: str) -> None:
+    if is_timescale(client):
+        pytest.skip("TimescaleDB leaves out chunks")
+    put(client, "agg-plan", [Window(NOW - timedelta(days=200, seconds=second)) for second in range(5_000)])
+    client.call("VACUUM ANALYZE telemetry.window_features")
+    with client.transaction() as connection:
+        connection.execute("SET LOCAL enable_seqscan = off")  # the table is small here
+        connection.execute("SET LOCAL ROLE analyst")
+        plan = connection.execute(
+            f"EXPLAIN SELECT * FROM analytics.features_{level}_v1 WHERE {level}_start >= %s".encode(), (NOW,)
+        ).fetchall()
+    conditions = [line for (line,) in plan if "Index Cond" in line and "date_bin" in line]
+    assert conditions, "\n".join(line for (line,) in plan)
