@@ -136,7 +136,6 @@ CREATE FUNCTION platform.drop_features_before(before_time timestamptz) RETURNS i
 DECLARE
     series text;
     child record;
-    stray date;
     dropped integer := 0;
 BEGIN
     FOREACH series IN ARRAY ARRAY['window_features', 'rolling_features'] LOOP
@@ -146,11 +145,6 @@ BEGIN
             SET until_time = time_bucket(interval '1 day', before_time) WHERE until_time < time_bucket(interval '1 day', before_time);
             CONTINUE;
         END IF;
-        -- Rows of a month nobody had made a partition for get theirs now, to be dropped like the others.
-        FOR stray IN EXECUTE format('SELECT DISTINCT (window_start AT TIME ZONE ''UTC'')::date - (extract(day FROM window_start AT TIME ZONE ''UTC'')::int - 1)'
-                                    ' FROM telemetry.%I WHERE window_start < %L', series || '_default', before_time) LOOP
-            PERFORM platform.ensure_partitions('telemetry.' || series, stray, stray);
-        END LOOP;
         FOR child IN
             SELECT c.relname, month, month + interval '1 month' AS month_end
             FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
