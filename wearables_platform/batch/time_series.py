@@ -53,7 +53,7 @@ def refresh_features(client: SqlClient, before: datetime) -> None:
 
 
 def _give_strays_their_month(client: SqlClient, before: datetime) -> None:
-    """On plain PostgreSQL, make the partitions of rows that came before theirs was there: only partitions are dropped."""
+    """On plain PostgreSQL, make the partitions of rows that came before theirs were there: only these are dropped."""
     for series in ("telemetry.window_features", "telemetry.rolling_features"):
         if client.rows("SELECT to_regclass(%s) IS NULL AS missing", (f"{series}_default",))[0]["missing"]:
             continue  # TimescaleDB
