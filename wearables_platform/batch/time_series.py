@@ -34,6 +34,7 @@ def tend(client: SqlClient, now: datetime, keep_features_days: int | None) -> Te
         return Tended(made["n"], 0)
     before = now - timedelta(days=keep_features_days)
     refresh_features(client, before + REFRESH_MARGIN)
+    _give_strays_their_month(client, before)
     (dropped,) = client.rows("SELECT platform.drop_features_before(%s) AS n", (before,))
     return Tended(made["n"], dropped["n"])
 
@@ -49,6 +50,20 @@ def refresh_features(client: SqlClient, before: datetime) -> None:
     for level in ("minute", "hour", "day"):
         statement = f"CALL refresh_continuous_aggregate('telemetry.features_{level}', %s::timestamptz, %s::timestamptz)"
         client.call(statement, (kind["dropped_until"], before))
+
+
+def _give_strays_their_month(client: SqlClient, before: datetime) -> None:
+    """On plain PostgreSQL, make the partitions of rows that came before theirs were there: only these are dropped."""
+    for series in ("telemetry.window_features", "telemetry.rolling_features"):
+        if client.rows("SELECT to_regclass(%s) IS NULL AS missing", (f"{series}_default",))[0]["missing"]:
+            continue  # TimescaleDB
+        months = client.rows(
+            f"SELECT DISTINCT date_trunc('month', window_start AT TIME ZONE 'UTC')::date AS month FROM {series}_default"
+            " WHERE window_start < %s",
+            (before,),
+        )
+        for month in months:
+            client.rows("SELECT platform.ensure_partitions(%s, %s, %s)", (series, month["month"], month["month"]))
 
 
 def _limit_refresh(client: SqlClient, keep_features_days: int | None) -> None:
