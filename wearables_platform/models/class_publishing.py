@@ -11,13 +11,15 @@ from wearables_platform.domain.time_policy import from_us
 from wearables_platform.errors import ModelRefused
 from wearables_platform.models import training_files
 from wearables_platform.models.archives import files_of
-from wearables_platform.models.class_gate import ClassVerdict, decide_classes
+from wearables_platform.models.class_evaluate import ClassJudgement
+from wearables_platform.models.class_gate import decide_classes
 from wearables_platform.models.class_predict import MOST_COST, ClassScorer, load_class_scorer
 from wearables_platform.models.class_set import ClassSet
 from wearables_platform.models.publishing import known_people, store_card
 from wearables_platform.models.registry import ModelRegistry, ModelVersion
 from wearables_platform.models.slices import Known
 from wearables_platform.models.speed import check_cost
+from wearables_platform.models.verdict import Verdict
 from wearables_platform.signals.windows import WINDOW_US
 
 ALWAYS: Final = from_us(0)
@@ -30,7 +32,7 @@ class ClassPublished:
 
     action: Literal["published", "refused", "unchanged"]
     row: ModelVersion | None
-    verdict: ClassVerdict | None = None
+    verdict: Verdict[ClassJudgement] | None = None
 
 
 def publish_class_candidate(lake: Lake, registry: ModelRegistry, known: Known, *, name: str) -> ClassPublished:
@@ -81,10 +83,10 @@ def _verdict(
     candidate: ModelVersion,
     scorer: ClassScorer,
     windows: ClassSet,
-) -> ClassVerdict:
+) -> Verdict[ClassJudgement]:
     erased = sorted(set(candidate.training_people) - known_people(registry))
     if erased:
-        return ClassVerdict((f"erased_people: {len(erased)} of those it was trained on are no longer registered",), ())
+        return Verdict((f"erased_people: {len(erased)} of those it was trained on are no longer registered",), ())
     incumbent = registry.in_force(candidate.name)
     rival, warnings = _incumbent(lake, incumbent)
     trained_on = frozenset(candidate.training_people) | frozenset(incumbent.training_people if incumbent else ())
