@@ -106,6 +106,7 @@ class Judge:
             self._receipts,
             self._latest,
             self._model,
+            lambda: lines.model_loop(findings.model_loop(self._stores.sql)),
             self._recordings,
             lambda: lines.batch(self._batch_outcomes),
         ]
