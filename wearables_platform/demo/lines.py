@@ -330,13 +330,14 @@ def model(published: str | None, live: str | None, scored_windows: int) -> Line:
     )
 
 
-def model_loop(seen: LoopSeen) -> Line:
+def model_loop(seen: LoopSeen, failure: str | None = None) -> Line:
     """Demand that a worse version was refused, and one went through shadow to in force and was taken back again.
 
     What is in force is read from the rows: of watches worn all the while, each by the version the registry says.
+    `failure` is what ended the loop before its end, the watches' last words included.
     """
     champion, challenger = seen.champion, seen.taken_back
-    problems = []
+    problems = [failure] if failure else []
     refusals = [because for version, because in seen.refusals if version != challenger]
     if not any("worse_" in because for because in refusals):
         problems.append(f"no version was refused for being worse: {refusals}")

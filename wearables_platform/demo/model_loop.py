@@ -86,14 +86,18 @@ class ModelLoop:
     def _command(self, what: str, version: str, because: str) -> None:
         """Do what a person would type."""
         words = ("models", what, ACTIVITY_ANOMALY, "--version", version, "--because", because)
-        done = subprocess.run(
-            tethered((sys.executable, "-m", "wearables_platform.cli", *words)),
-            env={**os.environ, "WEARABLES_RUN_DIR": str(self._run.root.resolve())},
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_TIMEOUT_S,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                tethered((sys.executable, "-m", "wearables_platform.cli", *words)),
+                env={**os.environ, "WEARABLES_RUN_DIR": str(self._run.root.resolve())},
+                capture_output=True,
+                text=True,
+                timeout=COMMAND_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as exc:
+            msg = f"wearables models {what} did not end within {COMMAND_TIMEOUT_S:.0f} s"
+            raise TerminalError(msg) from exc
         (self._run.logs / f"demo-models-{what}.log").write_text(done.stdout + done.stderr)
         if done.returncode != 0:
             msg = f"wearables models {what} ended with {done.returncode}: {done.stderr.strip()[-400:]}"

@@ -134,9 +134,10 @@ class Demo:
         with self._step("hold what was found against what was planted"):
             letters = [tuple(row) for row in json.loads(self._path("vitals-letters.json").read_text())]
             planted = Planted(self._cast, truth, vitals.result(), letters)
-            reports = [self._path(f"{client.name}.json") for client in self._clients]
+            # Watches that could not hand in everything left no report; then the loop's line is red.
+            reports = [path for client in self._clients if (path := self._path(f"{client.name}.json")).exists()]
             succeeded = {title: outcome.succeeded for title, outcome in self._outcomes().items()}
-            lines = Judge(planted, stores, reports, succeeded).lines()
+            lines = Judge(planted, stores, reports, succeeded, self._loop.failure).lines()
         return Scorecard(self._options.seed, lines, time.monotonic() - self._began_s)
 
     def _path(self, name: str) -> Path:

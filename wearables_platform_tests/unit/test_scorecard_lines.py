@@ -188,6 +188,9 @@ def test_the_model_loop_is_green_when_it_was_gone_through() -> None:
     line = lines.model_loop(LOOP)
     assert line.ok, line.problems
     assert line.found == "1 refused, 40 in shadow, rows 6 > 6 > 3"
+    assert lines.model_loop(LOOP, "the watches did not hand in everything").problems == (
+        "the watches did not hand in everything",
+    )
 
 
 @pytest.mark.parametrize(
