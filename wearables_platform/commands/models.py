@@ -14,7 +14,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from wearables_platform.clients.lake import Lake, open_lake
 from wearables_platform.clients.sql import SqlClient
@@ -191,7 +191,26 @@ def _print(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
         return
-    table = Table(*(rows[0] if rows else ["nothing"]))
-    for row in rows:
-        table.add_row(*("-" if value is None else str(value) for value in row.values()))
+    one_model = len({row.get("name") for row in rows}) == 1
+    shown = [_for_people(row, one_model=one_model) for row in rows] or [{"nothing": ""}]
+    table = Table(*map(_column, shown[0]))
+    for row in shown if rows else ():
+        table.add_row(*row.values())
     Console(highlight=False).print(table)
+
+
+def _column(name: str) -> Column:
+    """Return a column; what is typed into the next command stays whole in a narrow window."""
+    return Column(name.replace("_", " "), no_wrap=name in ("version", "state", "to"), overflow="fold")
+
+
+def _for_people(row: dict[str, Any], *, one_model: bool) -> dict[str, str]:
+    """Return what a person looks for in a row: instants to the minute, the first reason of several."""
+    hidden = {"trained_at", "people", *(("name",) if one_model else ())}
+    shown = {name: value for name, value in row.items() if name not in hidden}
+    for name in shown.keys() & {"changed_at", "effective_from"}:
+        shown[name] = str(shown[name])[:16].replace("T", " ") if shown[name] else None
+    if shown.get("because"):
+        first, _, others = str(shown["because"]).partition("; ")
+        shown["because"] = f"{first} ..." if others else first
+    return {name: "-" if value is None else str(value) for name, value in shown.items()}

@@ -20,7 +20,7 @@ from wearables_platform.demo.cast import SCORED_FROM
 from wearables_platform.demo.phases import PHASES, Part
 from wearables_platform.demo.timings import PartOutcome
 
-CONFIG: Final = {"ops": {"published_model": {"config": {"effective_from": SCORED_FROM.isoformat()}}}}
+SCORED: Final = {"published_model": {"effective_from": SCORED_FROM.isoformat()}}
 
 
 def materialize(part: Part, instance: dg.DagsterInstance) -> bool:
@@ -30,10 +30,9 @@ def materialize(part: Part, instance: dg.DagsterInstance) -> bool:
     if part.days is not None:
         first, last = part.days
         tags |= {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
-    config: dict[str, Any] = CONFIG if "published_model" in part.assets else {}
     selection = [dg.AssetKey(name) for name in part.assets]
     result = job.execute_in_process(
-        run_config=config, instance=instance, tags=tags, asset_selection=selection, raise_on_error=False
+        run_config=run_config(part), instance=instance, tags=tags, asset_selection=selection, raise_on_error=False
     )
     return bool(result.success)
 
@@ -43,6 +42,12 @@ def timed(part: Part, instance: dg.DagsterInstance) -> PartOutcome:
     began_s, began_cpu_s = time.monotonic(), time.process_time()
     succeeded = materialize(part, instance)
     return PartOutcome(succeeded, round(time.monotonic() - began_s, 1), round(time.process_time() - began_cpu_s, 1))
+
+
+def run_config(part: Part) -> dict[str, Any]:
+    """Return what a part's assets are told."""
+    told = {**(SCORED if "published_model" in part.assets else {}), **part.config}
+    return {"ops": {asset: {"config": dict(values)} for asset, values in told.items()}}
 
 
 def main() -> int:

@@ -13,6 +13,8 @@ from wearables_platform.edge.simulation.vitals import FIRST_DAY, Wearer
 
 STUDY: Final = "demo"
 TIME_ZONES: Final = ("Europe/Berlin", "America/New_York")
+# Worn in real time, now: what is in force changes at an instant ahead of now, so only they can show it.
+WORN_NOW: Final = tuple(f"now-{number:02d}" for number in range(1, 4))
 RECORDED_PEOPLE: Final = 10  # as many as the recordings hold
 FLEET_DEVICES: Final = 6
 # People who send heart rate and steps, by age band; the last is below the minimum group size of five.

@@ -71,6 +71,24 @@ class ClientProcess:
         self.start()
         return False
 
+    def finish(self, timeout_s: float) -> None:
+        """Ask it to hand in what it has and to end, and wait for that.
+
+        Raises
+        ------
+        TerminalError
+            It did not end, or not everything it sent was confirmed.
+        """
+        assert self._process is not None, "started before"
+        self._process.terminate()
+        try:
+            code = self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            code = None
+        if code != 0:
+            msg = f"the client {self.name} ended with {code}: {log_tail(self.log_file)}"
+            raise TerminalError(msg)
+
     def stop(self) -> None:
         """End it."""
         if self._process is not None and self._process.poll() is None:

@@ -21,7 +21,8 @@ from wearables_platform.clients.lake import Lake
 from wearables_platform.clients.mongo import DocumentStore
 from wearables_platform.clients.redis_reads import LatestReader
 from wearables_platform.clients.sql import SqlClient, load_queries
-from wearables_platform.demo.lines import Gap, Spike
+from wearables_platform.demo.cast import WORN_NOW
+from wearables_platform.demo.lines import Gap, LoopSeen, Spike
 from wearables_platform.domain.channels import ACCELERATION, CHANNELS
 from wearables_platform.domain.identity import boot_text
 from wearables_platform.wire.raw_messages import raw_dataset
@@ -223,6 +224,17 @@ def published_model(sql: SqlClient) -> tuple[str, str] | None:
     with sql.transaction() as connection:
         row = _queries.find_published_model(connection)
     return (row[0], row[1]) if row else None
+
+
+def model_loop(sql: SqlClient) -> LoopSeen:
+    """Return what became of every version of the anomaly model, and which scored the watches that are worn now."""
+    with sql.transaction() as connection:
+        return LoopSeen(
+            list(_queries.list_model_changes(connection)),
+            dict(_queries.list_shadow_windows(connection)),
+            list(_queries.list_scored_seconds(connection, devices=list(WORN_NOW))),
+            list(_queries.list_model_instants(connection)),
+        )
 
 
 def live_model(latest: LatestReader, name: str) -> str | None:

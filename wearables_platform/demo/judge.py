@@ -79,12 +79,18 @@ class Judge:
     """Holds what the platform says against what was planted."""
 
     def __init__(
-        self, planted: Planted, stores: Stores, reports: list[Path], batch_outcomes: Mapping[str, bool]
+        self,
+        planted: Planted,
+        stores: Stores,
+        reports: list[Path],
+        batch_outcomes: Mapping[str, bool],
+        loop_failure: str | None = None,
     ) -> None:
         self._planted = planted
         self._stores = stores
         self._reports = reports
         self._batch_outcomes = batch_outcomes
+        self._loop_failure = loop_failure
 
     def lines(self) -> list[Line]:
         """Return every line of the scorecard."""
@@ -106,6 +112,7 @@ class Judge:
             self._receipts,
             self._latest,
             self._model,
+            lambda: lines.model_loop(findings.model_loop(self._stores.sql), self._loop_failure),
             self._recordings,
             lambda: lines.batch(self._batch_outcomes),
         ]

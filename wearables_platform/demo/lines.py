@@ -6,9 +6,11 @@ Nothing here reads a store (see `findings.py`) or knows how the planted world wa
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, NamedTuple
 
 SPIKE_START_TOLERANCE_US = 50_000
@@ -46,6 +48,75 @@ class Gap(NamedTuple):
     boot: str
     first: int
     last: int
+
+
+class LoopSeen(NamedTuple):
+    """What SQL holds of the loop around a model.
+
+    Attributes
+    ----------
+    changes
+        (version, state, because) in order.
+    shadow_windows
+        Version to live windows it scored in shadow.
+    seconds
+        (start in microseconds, version, windows) of the watches worn all the while, in order.
+    instants
+        (event time in microseconds, version) from which each is in force, in order.
+    """
+
+    changes: Sequence[tuple[str, str, str]]
+    shadow_windows: Mapping[str, int]
+    seconds: Sequence[tuple[int, str, int]]
+    instants: Sequence[tuple[int, str | None]]
+
+    @property
+    def states(self) -> dict[str, list[str]]:
+        """Version to the states it went through."""
+        found: dict[str, list[str]] = {}
+        for version, state, _ in self.changes:
+            found.setdefault(version, []).append(state)
+        return found
+
+    @property
+    def champion(self) -> str | None:
+        """The first version in force."""
+        return next((version for version, state, _ in self.changes if state == "in_force"), None)
+
+    @property
+    def in_shadow(self) -> str | None:
+        """The version that runs in shadow now."""
+        return next((version for version, states in self.states.items() if states[-1] == "shadow"), None)
+
+    @property
+    def taken_back(self) -> str | None:
+        """The version that went all the way from shadow to in force and back."""
+        way = ["candidate", "shadow", "in_force", "rolled_back"]
+        return next((version for version, states in self.states.items() if states == way), None)
+
+    @property
+    def refusals(self) -> list[tuple[str, str]]:
+        """Versions the gate refused, and why."""
+        return [(version, because) for version, state, because in self.changes if state == "refused"]
+
+    @property
+    def that_scored(self) -> set[str]:
+        """Every version that scored a window, for a row or in shadow."""
+        return {version for _, version, _ in self.seconds} | set(self.shadow_windows)
+
+    @property
+    def turns(self) -> list[tuple[str, int]]:
+        """(version, windows), anew whenever the version changes."""
+        runs = groupby(self.seconds, key=lambda second: second[1])
+        return [(version, sum(windows for _, _, windows in run)) for version, run in runs]
+
+    @property
+    def misfits(self) -> list[tuple[int, str, str | None]]:
+        """(start, version said, version due) of rows that another version should have scored."""
+        starts = [from_us for from_us, _ in self.instants]
+        due = {start_us: bisect_right(starts, start_us) - 1 for start_us, _, _ in self.seconds}
+        found = [(us, said, self.instants[due[us]][1] if due[us] >= 0 else None) for us, said, _ in self.seconds]
+        return [(us, said, version) for us, said, version in found if said != version]
 
 
 def _line(name: str, rule: str, planted: Any, found: Any, problems: Iterable[str]) -> Line:
@@ -257,6 +328,32 @@ def model(published: str | None, live: str | None, scored_windows: int) -> Line:
         f"{live}, {scored_windows} windows scored",
         problems,
     )
+
+
+def model_loop(seen: LoopSeen, failure: str | None = None) -> Line:
+    """Demand that a worse version was refused, and one went through shadow to in force and was taken back again.
+
+    What is in force is read from the rows: of watches worn all the while, each by the version the registry says.
+    `failure` is what ended the loop before its end, the watches' last words included.
+    """
+    champion, challenger = seen.champion, seen.taken_back
+    problems = [failure] if failure else []
+    refusals = [because for version, because in seen.refusals if version != challenger]
+    if not any("worse_" in because for because in refusals):
+        problems.append(f"no version was refused for being worse: {refusals}")
+    problems += [f"{version} was refused, and scored" for version, _ in seen.refusals if version in seen.that_scored]
+    if champion is None or challenger is None:
+        problems.append(f"no version went from shadow to in force and back: {seen.states}")
+    elif not seen.shadow_windows.get(challenger):
+        problems.append(f"{challenger} scored nothing in shadow")
+    problems += [f"at {start_us} a row says {said}, the registry {due}" for start_us, said, due in seen.misfits]
+    turns = [version for version, _ in seen.turns]
+    if turns != [champion, challenger, champion]:
+        problems.append(f"rows were scored by {turns}, not by {champion}, {challenger} and {champion} again")
+    rows = " > ".join(str(windows) for _, windows in seen.turns)
+    found = f"{len(refusals)} refused, {seen.shadow_windows.get(challenger or '', 0)} in shadow, rows {rows}"
+    rule = "a worse one refused; shadow, promoted, rolled back, as the rows' versions say"
+    return _line("model_loop", rule, "1 worse, 1 challenger", found, problems)
 
 
 def batch(outcomes: Mapping[str, bool]) -> Line:

@@ -85,14 +85,17 @@ def enrol(settings: Settings, device_ids: list[str], now: datetime) -> dict[str,
         return fresh | registry.rotate([device_id for device_id in device_ids if device_id not in fresh], now)
 
 
-def wear(fleet: Fleet, tokens: dict[str, str], now: Callable[[], datetime]) -> None:
-    """Wear the watches until asked to stop."""
+def wear(
+    fleet: Fleet, tokens: dict[str, str], now: Callable[[], datetime], stopped: Callable[[], bool] | None = None
+) -> None:
+    """Wear the watches until `stopped`, by default until the fleet is asked to stop."""
+    stopped = stopped or (lambda: fleet.interrupted)
     rng = np.random.default_rng()
     began = now()
     watches = [_watch(fleet, device_id, token, rng, began) for device_id, token in tokens.items()]
     started_s = time.monotonic()
     ticks = 0
-    while not fleet.interrupted:
+    while not stopped():
         due = int((time.monotonic() - started_s) * 10)
         while ticks < due:
             for watch in watches:

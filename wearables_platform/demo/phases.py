@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 # Every UTC day on which anything of the demo happens.
 FIRST_DAY: Final = "2026-02-28"
@@ -25,6 +25,7 @@ class Part(NamedTuple):
     assets: Sequence[str]
     after: Sequence[str] = ()
     days: tuple[str, str] | None = (FIRST_DAY, LAST_DAY)
+    config: Mapping[str, Mapping[str, Any]] = {}
 
 
 LEARN: Final = "learn"
@@ -37,6 +38,15 @@ _FEATURES: Final = Part(
 )
 _ACTIVITY: Final = Part("activity", ("hourly_activity", "daily_activity"), (_FEATURES.title,))
 
+_TRAIN_ON: Final = ("activity_anomaly_model", "published_model")
+# The same windows, other parameters. Three trees of sixteen windows rank events far worse than a hundred of 1,024; two
+# hundred rank them a little better, whoever of the held-out people judges: by age band, which the seed draws.
+WORSE: Final = Part(
+    "a worse version", _TRAIN_ON, (MODEL,), None, {"activity_anomaly_model": {"n_trees": 3, "max_samples": 16}}
+)
+# After the worse one: of two candidates at once only the newest is judged.
+CHALLENGER: Final = Part("a challenger", _TRAIN_ON, (WORSE.title,), None, {"activity_anomaly_model": {"n_trees": 200}})
+
 # Of the parts that may begin, the first listed does: what most others wait for comes first.
 PHASES: Final[Mapping[str, Sequence[Part]]] = {
     # The recordings and the vitals are in: clean them, learn from them, publish a model.
@@ -44,6 +54,9 @@ PHASES: Final[Mapping[str, Sequence[Part]]] = {
         _RAW,
         _FEATURES,
         Part(MODEL, ("training_set", "activity_anomaly_model", "published_model"), (_FEATURES.title,), None),
+        # The first version is in force; of these the gate refuses one, and one runs in shadow: see `model_loop`.
+        WORSE,
+        CHALLENGER,
         Part("heart rate and steps", ("heart_rate", "steps"), (_RAW.title,)),
         _ACTIVITY,
         Part(
@@ -78,5 +91,6 @@ PHASES: Final[Mapping[str, Sequence[Part]]] = {
             ("2026-03-28", "2026-03-29"),
         ),
         Part("quarantine", ("quarantined_messages",), (), None),
+        Part("what became of the models", ("promoted_model",), ("conservation",), None),
     ),
 }

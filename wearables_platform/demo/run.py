@@ -22,6 +22,7 @@ from wearables_platform.demo.cast import Cast, make_cast
 from wearables_platform.demo.clients import ClientProcess
 from wearables_platform.demo.instance import Instance
 from wearables_platform.demo.judge import Judge, Planted, Stores
+from wearables_platform.demo.model_loop import ModelLoop
 from wearables_platform.demo.phases import LEARN, MODEL, PHASES, PROVE
 from wearables_platform.demo.progress import wait_until_consumed, wait_until_model_is_live, wait_until_windows
 from wearables_platform.demo.scorecard import Scorecard
@@ -70,6 +71,7 @@ class Demo:
         self._workers: Sequence[Worker] = ()
         self._batch: dict[str, BatchRun] = {}
         self._timings = Timings()
+        self._loop: ModelLoop
 
     def run(self) -> ExitCode:
         """Run everything; the exit code says whether every line holds."""
@@ -86,6 +88,7 @@ class Demo:
                 settings = instance.wait_ready(say)
             self._start_batch(settings, opened)
             stores = Stores.open(settings, opened)
+            self._loop = opened.enter_context(ModelLoop(self._run, settings, self._path))
             scorecard = self._play(instance, stores, fleet, vitals)
             scorecard.write(self._run.root / "scorecard.json")
             self._timings.write(self._run.root / FILE_NAME, self._outcomes())
@@ -114,6 +117,7 @@ class Demo:
         with self._step("archive, features, learn and publish a model (Dagster)") as say:
             self._wait_for(LEARN, MODEL, instance, say)
             wait_until_model_is_live(stores, check, say)
+        self._clients.append(self._loop.start())
         with self._step("play the simulated 16 kHz fleet with everything it does wrong") as say:
             self._play_clients([self._fleet()], check)
             wait_until_consumed(stores, check, say)
@@ -124,12 +128,16 @@ class Demo:
         self._begin(PROVE)
         with self._step("recompute and compare with the stream (Dagster)") as say:
             self._wait_for(PROVE, None, instance, say)
+        with self._step("promote the model in shadow, and take it back") as say:
+            self._end_loop(check, say)
+            wait_until_consumed(stores, check, say)
         with self._step("hold what was found against what was planted"):
             letters = [tuple(row) for row in json.loads(self._path("vitals-letters.json").read_text())]
             planted = Planted(self._cast, truth, vitals.result(), letters)
-            reports = [self._path(f"{client.name}.json") for client in self._clients]
+            # Watches that could not hand in everything left no report; then the loop's line is red.
+            reports = [path for client in self._clients if (path := self._path(f"{client.name}.json")).exists()]
             succeeded = {title: outcome.succeeded for title, outcome in self._outcomes().items()}
-            lines = Judge(planted, stores, reports, succeeded).lines()
+            lines = Judge(planted, stores, reports, succeeded, self._loop.failure).lines()
         return Scorecard(self._options.seed, lines, time.monotonic() - self._began_s)
 
     def _path(self, name: str) -> Path:
@@ -198,6 +206,14 @@ class Demo:
     def _stop_clients(self) -> None:
         for client in self._clients:
             client.stop()
+
+    def _end_loop(self, check: Callable[[], None], say: Callable[[str], None]) -> None:
+        while not self._loop.ended(say):
+            check()
+            time.sleep(WATCH_S)
+        if self._loop.failure:
+            # The demo goes on, as after a failed run of Dagster.
+            self._console.print(f"[red]the model loop did not end[/]: {self._loop.failure}", soft_wrap=True)
 
     def _start_batch(self, settings: Settings, opened: ExitStack) -> None:
         """Start Dagster's side now: it has imported everything by the time it is asked."""

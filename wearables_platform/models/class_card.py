@@ -48,6 +48,7 @@ def class_card(row: ModelVersion) -> str:
             "",
             _spread(judged["macro_f1_by_person"]),
             *_gate(metrics.get("gate")),
+            *_retold(metrics.get("retold")),
             "",
         ]
     )
@@ -92,3 +93,14 @@ def _gate(gate: Mapping[str, Any] | None) -> list[str]:
     against = gate["compared_with"] or "no incumbent"
     verdict = "passed" if gate["passed"] else "refused: " + "; ".join(gate["refusals"])
     return ["", f"**Gate.** Against {against} on {len(gate['people'])} held-out people: {verdict}."]
+
+
+def _retold(retold: Mapping[str, Any] | None) -> list[str]:
+    if not retold or not retold["windows"]:
+        return []
+    moves = ", ".join(f"{move} ({count})" for move, count in retold["moves"].items())
+    return [
+        "",
+        f"**What it tells otherwise.** {retold['changed']:,} of {retold['windows']:,} unlabelled windows of "
+        f"{retold['day']} ({retold['changed'] / retold['windows']:.1%}); who is right, nobody knows: {moves or '-'}.",
+    ]

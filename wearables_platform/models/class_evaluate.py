@@ -63,6 +63,8 @@ class ClassJudgement:
         people = len(self.accuracy_by_person)
         return {"windows": self.windows, "people": people, "accuracy": self.accuracy, "macro_f1": self.macro_f1}
 
+    gate_figures = summary
+
     def as_metrics(self) -> dict[str, Any]:
         """Return the judgement as plain values for the registry."""
         return {

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from wearables_platform.models.class_evaluate import ClassJudgement
 from wearables_platform.models.class_predict import ClassScorer
@@ -12,46 +11,13 @@ from wearables_platform.models.class_set import ClassSet
 from wearables_platform.models.class_training import judge_held_out, judge_slices, judges_of
 from wearables_platform.models.gate import too_few_judges
 from wearables_platform.models.slices import Known
+from wearables_platform.models.verdict import Verdict
 
 MIN_LIFT: Final = 1.5
 """Macro-F1 must be this many times what telling each activity as often as it occurs would give."""
 
 SLICE_MARGIN: Final = 0.03
 """How much lower macro-F1 may be in one slice, where fewer people judge."""
-
-
-@dataclass(frozen=True)
-class ClassVerdict:
-    """The gate's decision, with every figure it rests on."""
-
-    refusals: tuple[str, ...]
-    people: tuple[str, ...]
-    candidate: ClassJudgement | None = None
-    incumbent: ClassJudgement | None = None
-    compared_with: str | None = None
-    warnings: tuple[str, ...] = field(default=())
-    slices: Mapping[str, tuple[ClassJudgement, ClassJudgement | None]] = field(default_factory=dict)
-
-    @property
-    def passed(self) -> bool:
-        """Whether the candidate may be put in force."""
-        return not self.refusals
-
-    def as_metrics(self) -> dict[str, Any]:
-        """Return the verdict as plain values for the registry."""
-        return {
-            "passed": self.passed,
-            "refusals": list(self.refusals),
-            "warnings": list(self.warnings),
-            "people": list(self.people),
-            "compared_with": self.compared_with,
-            "candidate": self.candidate.summary() if self.candidate else None,
-            "incumbent": self.incumbent.summary() if self.incumbent else None,
-            "slices": {
-                name: {"candidate": ours.summary(), "incumbent": theirs.summary() if theirs else None}
-                for name, (ours, theirs) in self.slices.items()
-            },
-        }
 
 
 def decide_classes(
@@ -61,7 +27,7 @@ def decide_classes(
     *,
     trained_on: frozenset[str],
     known: Known,
-) -> ClassVerdict:
+) -> Verdict[ClassJudgement]:
     """Compare two versions on the held-out people of the candidate's own set, overall and in every slice.
 
     `trained_on` names everyone either version has trained on: none of them may judge.
@@ -69,13 +35,13 @@ def decide_classes(
     judges = judges_of(windows, trained_on)
     unjudged = too_few_judges(judges.people)
     if unjudged:
-        return ClassVerdict(unjudged, tuple(judges.people))
+        return Verdict(unjudged, tuple(judges.people))
     ours = judge_held_out(candidate, windows, trained_on)
     theirs = judge_held_out(incumbent, windows, trained_on) if incumbent else None
     mine = judge_slices(candidate, windows, known, trained_on)
     others = judge_slices(incumbent, windows, known, trained_on) if incumbent else {}
     slices = {name: (judged, others.get(name)) for name, judged in mine.items()}
-    return ClassVerdict(
+    return Verdict(
         refusals=(*below_chance(ours), *worse_classes(ours, theirs), *worse_in_class_slices(slices)),
         people=tuple(judges.people),
         candidate=ours,

@@ -17,6 +17,7 @@ from wearables_platform.models.inputs import Matrix, imputed
 from wearables_platform.models.refusal import Refusal, refused
 from wearables_platform.models.spans import SPAN_FEATURES, Stretches, smoothed, span_matrix
 from wearables_platform.models.speed import check_usable
+from wearables_platform.models.trial import check_description, check_probe
 from wearables_platform.signals.windows import FEATURE_VERSION, WindowRows
 from wearables_platform.wire.v1.telemetry_pb2 import ModelRelease
 
@@ -24,8 +25,6 @@ Floats = NDArray[np.float64]
 
 MOST_COST: Final = 30.0
 """How many times the reference forest's cost a candidate may cost: about a dozen times the usual."""
-
-ACROSS_CPUS: Final = 1e-12
 
 
 @dataclass(frozen=True)
@@ -106,38 +105,11 @@ def load_class_scorer(
     if release.feature_version != FEATURE_VERSION:
         raise refused(Refusal.FOREIGN_FEATURES, f"made for version {release.feature_version}, here {FEATURE_VERSION}")
     description, forest = read_class_artifact(read_bytes(release.lake_path), release.sha256)
-    _check_description(description, release)
+    check_description(description, release, SPAN_FEATURES)
     scorer = ClassScorer(release, description, forest, np.array(description.stand_in, dtype=np.float32))
-    _check_probe(scorer)
+    check_probe(scorer, description.probe_probabilities)
     check_usable(scorer.score_matrix, scorer.description.probe_matrix(), clock)
     return scorer
-
-
-def _check_description(description: ClassDescription, release: ModelRelease) -> None:
-    if (description.name, description.version) != (release.name, release.version):
-        raise refused(
-            Refusal.FOREIGN_SCHEMA,
-            f"the release says {release.name} {release.version}, the file {description.name} {description.version}",
-        )
-    if description.feature_version != release.feature_version:
-        raise refused(Refusal.FOREIGN_FEATURES, f"the file was made for version {description.feature_version}")
-    if description.features != SPAN_FEATURES:
-        raise refused(Refusal.FOREIGN_SCHEMA, "the file's columns are not the span features of this code")
-    if len(description.stand_in) != len(SPAN_FEATURES) or not np.isfinite(description.stand_in).all():
-        raise refused(Refusal.FOREIGN_SCHEMA, "not one finite stand-in per column")
-
-
-def _check_probe(scorer: ClassScorer) -> None:
-    try:
-        found = scorer.score_matrix(scorer.description.probe_matrix())
-        stated = np.array(scorer.description.probe_probabilities, dtype=np.float64).reshape(found.shape)
-    except ValueError as exc:
-        raise refused(Refusal.FOREIGN_SCHEMA, f"the probe has other columns ({exc})") from exc
-    if not len(found):
-        raise refused(Refusal.WRONG_SCORES, "no probe rows")
-    worst = float(np.abs(found - stated).max())
-    if not worst <= ACROSS_CPUS:
-        raise refused(Refusal.WRONG_SCORES, f"a probe row scores {worst:.3g} off what the file states")
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,17 @@ from wearables_platform.domain.time_policy import from_us
 from wearables_platform.errors import ModelRefused
 from wearables_platform.models import training_files
 from wearables_platform.models.archives import files_of
-from wearables_platform.models.class_gate import ClassVerdict, decide_classes
+from wearables_platform.models.class_evaluate import ClassJudgement
+from wearables_platform.models.class_gate import decide_classes
 from wearables_platform.models.class_predict import MOST_COST, ClassScorer, load_class_scorer
 from wearables_platform.models.class_set import ClassSet
+from wearables_platform.models.labels import LabelBook
 from wearables_platform.models.publishing import known_people, store_card
 from wearables_platform.models.registry import ModelRegistry, ModelVersion
+from wearables_platform.models.retelling import newest_windows, retell
 from wearables_platform.models.slices import Known
 from wearables_platform.models.speed import check_cost
+from wearables_platform.models.verdict import Verdict
 from wearables_platform.signals.windows import WINDOW_US
 
 ALWAYS: Final = from_us(0)
@@ -30,7 +34,7 @@ class ClassPublished:
 
     action: Literal["published", "refused", "unchanged"]
     row: ModelVersion | None
-    verdict: ClassVerdict | None = None
+    verdict: Verdict[ClassJudgement] | None = None
 
 
 def publish_class_candidate(lake: Lake, registry: ModelRegistry, known: Known, *, name: str) -> ClassPublished:
@@ -57,8 +61,14 @@ def _decide(lake: Lake, registry: ModelRegistry, known: Known, candidate: ModelV
         return ClassPublished("refused", registry.refuse(candidate, str(exc), candidate.metrics))
     sha256 = scorer.description.training_sha256
     windows = training_files.load_as(ClassSet, lake, candidate.name, sha256).training_set
-    verdict = _verdict(lake, registry, known, candidate, scorer, windows)
+    incumbent = registry.in_force(candidate.name)
+    rival, warnings = _incumbent(lake, incumbent)
+    verdict = _verdict(registry, known, candidate, incumbent, scorer, rival, windows)
+    verdict = replace(verdict, warnings=(*verdict.warnings, *warnings))
     metrics = {**candidate.metrics, "gate": verdict.as_metrics()}
+    if rival is not None:
+        newest = newest_windows(lake, registry.wears(), LabelBook(registry.sql).read())
+        metrics["retold"] = retell(rival, scorer, newest).as_metrics()
     if not verdict.passed:
         return ClassPublished("refused", registry.refuse(candidate, "; ".join(verdict.refusals), metrics), verdict)
     because = f"passed the gate against {verdict.compared_with or 'no incumbent'}"
@@ -75,21 +85,19 @@ def _effective_from(registry: ModelRegistry, name: str, windows: ClassSet) -> da
 
 
 def _verdict(
-    lake: Lake,
     registry: ModelRegistry,
     known: Known,
     candidate: ModelVersion,
+    incumbent: ModelVersion | None,
     scorer: ClassScorer,
+    rival: ClassScorer | None,
     windows: ClassSet,
-) -> ClassVerdict:
+) -> Verdict[ClassJudgement]:
     erased = sorted(set(candidate.training_people) - known_people(registry))
     if erased:
-        return ClassVerdict((f"erased_people: {len(erased)} of those it was trained on are no longer registered",), ())
-    incumbent = registry.in_force(candidate.name)
-    rival, warnings = _incumbent(lake, incumbent)
+        return Verdict((f"erased_people: {len(erased)} of those it was trained on are no longer registered",), ())
     trained_on = frozenset(candidate.training_people) | frozenset(incumbent.training_people if incumbent else ())
-    verdict = decide_classes(scorer, rival, windows, trained_on=trained_on, known=known)
-    return replace(verdict, warnings=(*verdict.warnings, *warnings))
+    return decide_classes(scorer, rival, windows, trained_on=trained_on, known=known)
 
 
 def _incumbent(lake: Lake, incumbent: ModelVersion | None) -> tuple[ClassScorer | None, tuple[str, ...]]:

@@ -74,6 +74,8 @@ class Judgement:
             "alarm_rate_by_person": self.alarm_rate_by_person,
         }
 
+    gate_figures = as_metrics
+
 
 def judge(windows: TrainingSet, scores: Floats, alarms: NDArray[np.bool_], alarm_rate: float) -> Judgement:
     """Judge scores and alarms of windows whose people the model does not know."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from wearables_platform.models.evaluate import Judgement, judge
 from wearables_platform.models.predict import Scorer
 from wearables_platform.models.slices import Known, slices_of
 from wearables_platform.models.training_set import TrainingSet
+from wearables_platform.models.verdict import Verdict
 
 MAX_ALARM_RATE: Final = 0.20
 """A model that calls every fifth window of an unknown person unusual is of no use to anybody."""
@@ -31,40 +31,6 @@ SLICE_ALARM_RATE_MARGIN: Final = 0.01
 """How much worse than the incumbent a candidate may be in one slice: wider than overall, for fewer people judge it."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """The gate's decision, with every figure it rests on."""
-
-    refusals: tuple[str, ...]
-    people: tuple[str, ...]
-    candidate: Judgement | None = None
-    incumbent: Judgement | None = None
-    compared_with: str | None = None
-    warnings: tuple[str, ...] = field(default=())
-    slices: Mapping[str, tuple[Judgement, Judgement | None]] = field(default_factory=dict)
-
-    @property
-    def passed(self) -> bool:
-        """Whether the candidate may be published."""
-        return not self.refusals
-
-    def as_metrics(self) -> dict[str, Any]:
-        """Return the verdict as plain values for the registry."""
-        return {
-            "passed": self.passed,
-            "refusals": list(self.refusals),
-            "warnings": list(self.warnings),
-            "people": list(self.people),
-            "compared_with": self.compared_with,
-            "candidate": self.candidate.as_metrics() if self.candidate else None,
-            "incumbent": self.incumbent.as_metrics() if self.incumbent else None,
-            "slices": {
-                name: {"candidate": ours.as_metrics(), "incumbent": theirs.as_metrics() if theirs else None}
-                for name, (ours, theirs) in self.slices.items()
-            },
-        }
-
-
 def decide(
     candidate: Scorer,
     incumbent: Scorer | None,
@@ -73,7 +39,7 @@ def decide(
     trained_on: frozenset[str],
     alarm_rate: float,
     known: Known | None = None,
-) -> Verdict:
+) -> Verdict[Judgement]:
     """Compare two versions on the held-out people of the candidate's own set, overall and in every slice.
 
     `trained_on` names everyone either version has trained on: none of them may judge.

@@ -14,6 +14,7 @@ from wearables_platform.models.forest import FlatForest, flatten
 from wearables_platform.models.inputs import MODEL_FEATURES, Matrix, feature_matrix, imputed, scorable
 from wearables_platform.models.refusal import Refusal, refused
 from wearables_platform.models.speed import check_usable
+from wearables_platform.models.trial import check_description, check_probe
 from wearables_platform.signals.windows import FEATURE_VERSION, WindowRows
 from wearables_platform.wire.v1.telemetry_pb2 import ModelRelease
 
@@ -25,9 +26,6 @@ Floats = NDArray[np.float64]
 MOST_COST: Final = 30.0
 """How many times the reference forest's cost a candidate may cost: thirty times the usual, of a core an eighth for a
 thousand watches."""
-
-ACROSS_CPUS: Final = 1e-12
-"""How far a probe's score may differ from the one stated when another kind of CPU trained the model."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def load_scorer(
     `read_bytes` takes a path relative to the lake's root. Takes some tens of milliseconds: call it off the hot path.
     """
     scorer = scorer_of(release, read_bytes(release.lake_path))
-    _check_probe(scorer)
+    check_probe(scorer, scorer.description.probe_scores)
     check_usable(scorer.score_matrix, scorer.description.probe_matrix(), clock)
     return scorer
 
@@ -104,37 +102,9 @@ def scorer_of(release: ModelRelease, data: bytes) -> Scorer:
     from wearables_platform.models.artifacts import read_artifact
 
     description, forest = read_artifact(data, release.sha256)
-    _check_description(description, release)
+    check_description(description, release, MODEL_FEATURES)
     stand_in = np.array(description.stand_in, dtype=np.float32)
     return Scorer(release, description, flatten(forest, len(MODEL_FEATURES)), stand_in)
-
-
-def _check_description(description: ModelDescription, release: ModelRelease) -> None:
-    if (description.name, description.version) != (release.name, release.version):
-        raise refused(
-            Refusal.FOREIGN_SCHEMA,
-            f"the release says {release.name} {release.version}, the file {description.name} {description.version}",
-        )
-    if description.feature_version != release.feature_version:
-        raise refused(Refusal.FOREIGN_FEATURES, f"the file was made for version {description.feature_version}")
-    if description.features != MODEL_FEATURES:
-        raise refused(Refusal.FOREIGN_SCHEMA, f"the file's columns are {', '.join(description.features)}")
-    if len(description.stand_in) != len(MODEL_FEATURES) or not np.isfinite(description.stand_in).all():
-        raise refused(Refusal.FOREIGN_SCHEMA, "not one finite stand-in per column")
-
-
-def _check_probe(scorer: Scorer) -> None:
-    """Score the rows the file carries and compare with what it says they score."""
-    try:
-        found = scorer.score_matrix(scorer.description.probe_matrix())
-    except ValueError as exc:
-        raise refused(Refusal.FOREIGN_SCHEMA, f"the probe has other columns ({exc})") from exc
-    stated = np.array(scorer.description.probe_scores)
-    if found.shape != stated.shape or not len(found):
-        raise refused(Refusal.WRONG_SCORES, f"{len(stated)} stated for {len(found)} probe rows")
-    worst = float(np.abs(found - stated).max())
-    if not worst <= ACROSS_CPUS:
-        raise refused(Refusal.WRONG_SCORES, f"a probe row scores {worst:.3g} off what the file states")
 
 
 @dataclass(frozen=True)

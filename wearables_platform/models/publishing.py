@@ -19,7 +19,7 @@ from wearables_platform.models.archives import files_of
 from wearables_platform.models.card import model_card
 from wearables_platform.models.class_card import class_card
 from wearables_platform.models.evaluate import Judgement, cross_validate, random_split_precision
-from wearables_platform.models.gate import Verdict, decide
+from wearables_platform.models.gate import decide
 from wearables_platform.models.live_scores import reference_of
 from wearables_platform.models.predict import MOST_COST, Scorer, load_scorer
 from wearables_platform.models.refusal import Refusal
@@ -34,6 +34,7 @@ from wearables_platform.models.train import (
     train,
 )
 from wearables_platform.models.training_set import MEASURED, TrainingSet
+from wearables_platform.models.verdict import Verdict
 
 FIRST: Final = "the first version: nothing is in force that it could be compared with"
 
@@ -56,7 +57,7 @@ class Published:
 
     action: Literal["in_force", "shadow", "refused", "unchanged"]
     row: ModelVersion | None
-    verdict: Verdict | None = None
+    verdict: Verdict[Judgement] | None = None
     announced: bool = False
 
 
@@ -168,7 +169,7 @@ def _verdict(
     candidate: ModelVersion,
     registry: ModelRegistry,
     judged_on: TrainingSet,
-) -> Verdict:
+) -> Verdict[Judgement]:
     incumbent = registry.in_force(candidate.name)
     unfit = lineage_refusals(candidate, known_people(registry), judged_on.events_from)
     if unfit:

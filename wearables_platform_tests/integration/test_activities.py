@@ -161,6 +161,10 @@ def test_a_worse_model_is_refused_and_the_last_good_one_stays(world: World) -> N
     assert checks_of(result)["activity_candidate_was_accepted"] is False
     assert "worse_macro_f1" in metadata_of(result, "published_activity_model")["model_card"]
     assert world.registry.in_force(ACTIVITY_CLASS) == good
+    otherwise = metadata_of(result, "published_activity_model")["told_otherwise"]
+    assert otherwise["day"] == DAY
+    # The pauses between exercises, which nobody labelled, are not recorded: what is left are halves of seconds.
+    assert 0 <= otherwise["changed"] <= otherwise["windows"]
 
 
 def test_segments_say_what_a_person_did_and_writing_them_again_changes_nothing(world: World) -> None:

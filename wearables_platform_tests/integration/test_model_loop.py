@@ -301,3 +301,10 @@ def test_the_command_line_lists_promotes_and_takes_back(
     assert back["state"] == "in_force"
     command.list_changes(ACTIVITY_ANOMALY, as_json=True)
     assert json.loads(capsys.readouterr().out)[-1]["to"] == "in_force"
+    monkeypatch.setenv("COLUMNS", "90")  # narrow: what is typed into the next command is still there whole
+    for show in (command.list_versions, command.list_changes):
+        show(ACTIVITY_ANOMALY, as_json=False)
+        table = capsys.readouterr().out
+        assert shadow.version in table
+        assert "rolled_back" in table
+        assert "does not" in table

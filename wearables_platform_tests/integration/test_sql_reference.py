@@ -17,7 +17,14 @@ from wearables_platform.sql.reference import MARKER, published_columns, render, 
 pytestmark = [pytest.mark.sql, pytest.mark.integration]
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "sql.md"
-QUERIES = re.findall(r"```sql\n(.*?)```", DOCUMENT.read_text(), flags=re.DOTALL)
+LEARNING = DOCUMENT.with_name("learning.md")
+QUERIES = [
+    query.strip()
+    for page in (DOCUMENT, LEARNING)
+    for block in re.findall(r"```sql\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    for query in block.split(";\n")
+    if query.strip() and not query.startswith("INSERT")
+]
 NOT_FOR_ANALYSTS = {"heart_rate_by_age_group_v1"}
 
 
@@ -56,7 +63,7 @@ def test_every_quality_flag_is_listed_with_its_bit() -> None:
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))
-def test_every_query_in_the_reference_runs_as_an_analyst(sql_url: str, query: str) -> None:
+def test_every_query_in_the_docs_runs_as_an_analyst(sql_url: str, query: str) -> None:
     with psycopg.connect(sql_url) as connection:
         connection.execute("SET ROLE analyst")
         assert connection.execute(query.encode()).description

@@ -33,10 +33,11 @@ from wearables_platform.models.class_set import ClassSet, assemble_classes
 from wearables_platform.models.class_train import ClassCandidate, ClassParams, train_classes
 from wearables_platform.models.inputs import imputed
 from wearables_platform.models.labels import Label, label_windows
+from wearables_platform.models.retelling import Newest, Retold, retell
 from wearables_platform.models.slices import Known
 from wearables_platform.models.spans import SPAN_FEATURES, Stretches, smoothed, span_matrix
 from wearables_platform.models.speed import relative_cost
-from wearables_platform.signals.windows import FEATURE_VERSION, WINDOW_US
+from wearables_platform.signals.windows import FEATURE_VERSION, WINDOW_US, WindowRows
 from wearables_platform.wire.v1.telemetry_pb2 import ModelRelease
 from wearables_platform_tests.model_windows import DAY_US, device_ids, draw_windows, person_of, worn_by_one_each
 
@@ -321,6 +322,21 @@ def test_the_gate_refuses_a_worse_one_one_that_guesses_and_one_nobody_can_judge(
     one = frozenset(labelled().people) - {judges[0]}
     alone = decide_classes(good, None, labelled(), trained_on=one, known=Known()).refusals
     assert alone == ("too_few_held_out_people: 1 unknown to both versions, 2 needed",)
+
+
+def test_two_versions_are_compared_on_windows_nobody_labelled() -> None:
+    good = load(candidate().artifact)
+    other = replace(good, description=replace(good.description, classes=("moving", "sitting")))
+    rows = ROWS
+    newest = Newest("2025-03-30", rows, np.arange(len(rows)) % 2 == 0)
+    told = good.tell(rows).number[newest.unlabelled]
+    resting = int((told == 1).sum())
+    assert resting > 0
+    assert retell(good, other, newest) == Retold(
+        "2025-03-30", int((told >= 0).sum()), resting, {"resting > sitting": resting}
+    )
+    assert retell(good, good, newest).changed == 0
+    assert retell(good, other, Newest(None, WindowRows.none(), np.zeros(0, np.bool_))) == Retold(None, 0, 0)
 
 
 def test_better_overall_is_no_excuse_for_a_slice() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
 from wearables_platform.demo import lines
-from wearables_platform.demo.lines import Spike
+from wearables_platform.demo.lines import LoopSeen, Spike
+from wearables_platform.demo.model_loop import ENOUGH_WINDOWS, play_loop
 
 SPIKE = Spike("a", 1_000_000, 8.0)
 
@@ -163,6 +165,97 @@ def test_receipts(change: dict[str, int], archived: int, ok: bool) -> None:
 )
 def test_model(published: str | None, live: str | None, scored: int, ok: bool) -> None:
     assert lines.model(published, live, scored).ok is ok
+
+
+CHAMPION, CHALLENGER, WORSE = "day-1", "day-2", "day-3"
+SHADOWING = [
+    (CHAMPION, "candidate", "trained"),
+    (CHAMPION, "in_force", "the first version"),
+    (WORSE, "candidate", "trained"),
+    (WORSE, "refused", "worse_average_precision: 0.16, the incumbent has 0.57 on the same people"),
+    (CHALLENGER, "candidate", "trained"),
+    (CHALLENGER, "shadow", "passed the gate"),
+]
+PROMOTED = [*SHADOWING, (CHAMPION, "retired", "replaced"), (CHALLENGER, "in_force", "a person says so")]
+TAKEN_BACK = [*PROMOTED, (CHALLENGER, "rolled_back", "a person says so"), (CHAMPION, "in_force", "again")]
+#             champion in force from 0    challenger from 20     champion again from 30
+# seconds     10 champion  15 champion    20, 25 challenger      30 champion
+SECONDS = [(10, CHAMPION, 3), (15, CHAMPION, 3), (20, CHALLENGER, 3), (25, CHALLENGER, 3), (30, CHAMPION, 3)]
+LOOP = LoopSeen(TAKEN_BACK, {CHALLENGER: 40}, SECONDS, [(0, CHAMPION), (20, CHALLENGER), (30, CHAMPION)])
+
+
+def test_the_model_loop_is_green_when_it_was_gone_through() -> None:
+    line = lines.model_loop(LOOP)
+    assert line.ok, line.problems
+    assert line.found == "1 refused, 40 in shadow, rows 6 > 6 > 3"
+    assert lines.model_loop(LOOP, "the watches did not hand in everything").problems == (
+        "the watches did not hand in everything",
+    )
+
+
+@pytest.mark.parametrize(
+    ("misfit", "said"),
+    [
+        ({"changes": [one for one in TAKEN_BACK if one[0] != WORSE]}, "no version was refused for being worse"),
+        (
+            {"changes": [(v, s, "corrupt: no file" if s == "refused" else why) for v, s, why in TAKEN_BACK]},
+            "no version was refused for being worse",
+        ),
+        ({"shadow_windows": {CHALLENGER: 40, WORSE: 1}}, f"{WORSE} was refused, and scored"),
+        ({"seconds": [*SECONDS, (35, WORSE, 1)]}, f"{WORSE} was refused, and scored"),
+        ({"changes": PROMOTED}, "no version went from shadow to in force and back"),
+        (
+            {"changes": [one for one in TAKEN_BACK if one[1] != "shadow"]},
+            "no version went from shadow to in force and back",
+        ),
+        ({"shadow_windows": {}}, f"{CHALLENGER} scored nothing in shadow"),
+        ({"seconds": [(10, CHALLENGER, 1), *SECONDS[1:]]}, f"at 10 a row says {CHALLENGER}, the registry {CHAMPION}"),
+        ({"seconds": SECONDS[:4]}, "rows were scored by"),
+        ({"seconds": []}, "rows were scored by"),
+        ({"instants": []}, "the registry None"),
+    ],
+)
+def test_the_model_loop_is_red_when_any_part_of_it_is_missing(misfit: dict[str, object], said: str) -> None:
+    line = lines.model_loop(LOOP._replace(**misfit))
+    assert not line.ok
+    assert any(said in problem for problem in line.problems), line.problems
+
+
+def test_the_demo_promotes_and_takes_back_only_what_it_has_seen_in_rows() -> None:
+    many = ENOUGH_WINDOWS
+    champion, challenger, again = (10, CHAMPION, many), (20, CHALLENGER, many), (30, CHAMPION, many)
+    looks = iter(
+        [
+            LOOP._replace(changes=SHADOWING, shadow_windows={CHALLENGER: many}, seconds=[]),  # no row beside it yet
+            LOOP._replace(changes=SHADOWING, shadow_windows={CHALLENGER: many - 1}, seconds=[champion]),
+            *[LOOP._replace(changes=SHADOWING, shadow_windows={CHALLENGER: many}, seconds=[champion])] * 2,
+            LOOP._replace(changes=PROMOTED, seconds=[champion]),
+            LOOP._replace(changes=PROMOTED, seconds=[champion, challenger]),
+            LOOP._replace(changes=TAKEN_BACK, seconds=[champion, challenger]),
+            LOOP._replace(changes=TAKEN_BACK, seconds=[champion, challenger, again]),
+        ]
+    )
+    done: list[tuple[str, str]] = []
+
+    def wait(what: str, reached: Callable[[], bool]) -> None:
+        while not reached():
+            done.append(("waits", what))
+
+    play_loop(lambda: next(looks), lambda what, version, _: done.append((what, version)), wait)
+    shadow, rows, back = (
+        "the challenger's scores in shadow",
+        f"rows scored by {CHALLENGER}",
+        "rows scored by the version before",
+    )
+    assert done == [
+        ("waits", shadow),
+        ("waits", shadow),
+        ("promote", CHALLENGER),
+        ("waits", rows),
+        ("rollback", CHALLENGER),
+        ("waits", back),
+    ]
+    assert next(looks, None) is None
 
 
 def test_batch() -> None:

@@ -57,7 +57,7 @@ def activity_anomaly_model(
         learnt = int((~training.held_out).sum())
         trained = train_candidate(
             opened,
-            ModelRegistry(client, model_signing.read()),
+            ModelRegistry(client, model_signing.read(), "dagster activity_anomaly_model"),
             training,
             name=MODEL,
             params=ForestParams(**config.model_dump()),

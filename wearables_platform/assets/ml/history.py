@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 import dagster as dg
+import numpy as np
 
 from wearables_platform.assets.ml.plots import figure_and_axes, markdown
 from wearables_platform.models.live_scores import LiveScores, read_live_scores
 from wearables_platform.models.registry import ModelRegistry, ModelVersion
+from wearables_platform.models.score_counts import BINS
 
 SHOWN_CHANGES: Final = 30
 SHOWN_VERSIONS: Final = 12
@@ -36,7 +38,25 @@ def pictures(registry: ModelRegistry, name: str) -> dict[str, dg.MetadataValue]:
     live = {label: scores for label, scores in live.items() if scores.hours}
     if live:
         found["live_alarm_rates"] = _over_hours(live)
+        found["live_score_distributions"] = _distributions(live)
     return found
+
+
+def draw_score_distributions(axes: Any, live: dict[str, LiveScores]) -> None:
+    """Draw how live scores are spread, a line for each label: a shadow that lies elsewhere than its champion shows."""
+    places = (np.arange(BINS) + 0.5) / BINS
+    for label, scores in live.items():
+        total = scores.total
+        share = 100 * total.bins / max(int(total.bins.sum()), 1)
+        axes.step(places, share, where="mid", label=f"{label}: {total.windows:,} windows")
+    axes.set(title="How live scores are spread", xlabel="score", ylabel="% of windows", xlim=(0.2, 1))
+    axes.legend(fontsize=6)
+
+
+def _distributions(live: dict[str, LiveScores]) -> dg.MarkdownMetadataValue:
+    figure, axes = figure_and_axes()
+    draw_score_distributions(axes, live)
+    return markdown(figure, "live score distributions")
 
 
 def _changes(registry: ModelRegistry, name: str) -> dg.MetadataValue:

@@ -11,8 +11,8 @@ import dagster as dg
 
 if TYPE_CHECKING:
     from wearables_platform.models.evaluate import Judgement
-    from wearables_platform.models.gate import Verdict
     from wearables_platform.models.training_set import TrainingSet
+    from wearables_platform.models.verdict import Verdict
 
 LEARNT_FROM, HELD_OUT, LIMIT = "#4477aa", "#ee6677", "#222222"
 
@@ -41,7 +41,7 @@ def alarm_rates(by_person: Mapping[str, float], aim: float) -> dg.MarkdownMetada
     return markdown(figure, "alarm rate by unseen person")
 
 
-def champion_and_challenger(verdict: Verdict) -> dg.MarkdownMetadataValue:
+def champion_and_challenger(verdict: Verdict[Judgement]) -> dg.MarkdownMetadataValue:
     """Draw both versions' figures on the same held-out people."""
     figure, axes = figure_and_axes()
     judged = {"candidate": verdict.candidate, "incumbent": verdict.incumbent}

@@ -77,4 +77,6 @@ def _metadata(published: "ClassPublished") -> dict[str, Any]:
     }
     if published.verdict is not None:
         metadata["gate"] = dg.MetadataValue.json(published.verdict.as_metrics())
+    if "retold" in row.metrics:
+        metadata["told_otherwise"] = dg.MetadataValue.json(row.metrics["retold"])
     return metadata

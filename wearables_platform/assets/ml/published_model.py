@@ -113,6 +113,8 @@ def _metadata(published: "Published") -> dict[str, Any]:
         "announced_now": dg.MetadataValue.bool(published.announced),
         "model_card": dg.MetadataValue.md(model_card(row)),
     }
+    if published.action == "refused":
+        metadata["why"] = dg.MetadataValue.text(row.refusal or "none")
     if row.effective_from is not None:
         metadata["effective_from"] = dg.MetadataValue.timestamp(row.effective_from)
     if published.verdict is not None:

@@ -21,6 +21,7 @@ class RollBackConfig(dg.Config):
 
 @whole_asset(
     group="ml",
+    deps=["promoted_model"],
     kinds={"kafka", "postgres"},
     pool="models",
     freshness=ON_DEMAND,

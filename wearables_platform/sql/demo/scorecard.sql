@@ -52,3 +52,30 @@ SELECT name, version FROM ml.model_versions WHERE state = 'in_force' AND name = 
 -- name: count_windows(devices)$
 -- Window rows of some devices.
 SELECT count(*) FROM telemetry.window_features WHERE device_id = ANY(:devices);
+
+-- name: list_model_changes()
+-- What became of every version of the anomaly model, in order: version, state, why.
+SELECT version, to_state, because FROM ml.model_state_changes WHERE name = 'activity_anomaly' ORDER BY change_id;
+
+-- name: list_shadow_windows()
+-- How many live windows each version scored in shadow.
+SELECT version, sum(windows)::bigint FROM analytics.model_live_scores_v1
+WHERE name = 'activity_anomaly' AND role = 'shadow'
+GROUP BY version;
+
+-- name: list_scored_seconds(devices)
+-- Which version the stream scored each second of some devices with, and how many windows.
+SELECT (extract(epoch FROM window_start) * 1000000)::bigint AS start_us, model_version, count(*) AS windows
+FROM telemetry.window_features
+WHERE device_id = ANY(:devices) AND origin = 'stream' AND model_version IS NOT NULL
+GROUP BY window_start, model_version
+ORDER BY window_start, model_version;
+
+-- name: list_model_instants()
+-- The event times from which a version of the anomaly model is in force, a rollback's among them.
+SELECT (extract(epoch FROM effective_from) * 1000000)::bigint AS from_us, version
+FROM (SELECT effective_from, version FROM ml.model_versions
+      WHERE name = 'activity_anomaly' AND effective_from IS NOT NULL
+      UNION ALL
+      SELECT effective_from, version FROM ml.model_returns WHERE name = 'activity_anomaly') AS instants
+ORDER BY effective_from;
