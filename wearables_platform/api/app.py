@@ -19,6 +19,7 @@ from wearables_platform.api.page import page
 from wearables_platform.api.parameters import MAX_STREAM_DEVICES
 from wearables_platform.api.reads import Reads
 from wearables_platform.api.services import EXTENSION, Clock, Services
+from wearables_platform.clients.request_rates import RequestRates
 from wearables_platform.settings import Settings
 from wearables_platform.web.problems import (
     Problem,
@@ -38,9 +39,9 @@ def create_app(
 ) -> OpenAPI:
     """Build the API over the stores of `settings`; `latest` reads the live store.
 
-    Without `tokens` one is accepted: the operator's, from the settings.
+    Beside the tokens in SQL `tokens` are accepted, by default one: the operator's, from the settings.
     """
-    tokens = tokens or Tokens({settings.require("api_token"): Principal("operator", None)})
+    tokens = tokens or Tokens({settings.require("api_token"): Principal("operator", None, "operator")})
     app = OpenAPI(
         __name__,
         info=Info(title="Wearables platform", version=__version__, description=_DESCRIPTION),
@@ -79,6 +80,8 @@ def _services(settings: Settings, latest: LatestSource, clock: Clock) -> Service
         metrics=metrics,
         clock=clock,
         min_group_size=settings.min_group_size,
+        request_rates=RequestRates(settings.require("redis_url")),
+        requests_per_minute=settings.api_requests_per_minute,
     )
 
 

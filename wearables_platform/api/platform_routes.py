@@ -76,7 +76,7 @@ def stream_live(query: StreamQuery) -> Response:
         query.device,
         query.limit,
         visible,
-        _platform_state(everything=visible is None),
+        _platform_state(everything=access.principal().role == "operator"),
         last_anomaly_id=_last_event_id(),
     )
     body = services().streams.open(stream)
