@@ -9,7 +9,7 @@ from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
 from wearables_platform import __version__
-from wearables_platform.api import cohorts, devices, participants, platform_routes
+from wearables_platform.api import cohorts, devices, participant_hours, participants, platform_routes
 from wearables_platform.api.access import Principal, Tokens, authenticate
 from wearables_platform.api.answering import Metrics, install_request_log
 from wearables_platform.api.latest import FleetView, LatestSource
@@ -66,7 +66,7 @@ def _versioned(tokens: Tokens) -> APIBlueprint:
     secured: list[dict[str, list[str]]] = [{"token": []}]
     api = APIBlueprint("v1", __name__, url_prefix="/v1", abp_security=secured, abp_responses=documented_problems())
     api.before_request(lambda: authenticate(tokens))
-    for part in (devices, participants, cohorts, platform_routes):
+    for part in (devices, participants, participant_hours, cohorts, platform_routes):
         part.add_routes(api)
     return api
 

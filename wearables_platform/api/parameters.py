@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -13,6 +13,8 @@ MAX_PAGE = 1_000
 DEFAULT_PAGE = 100
 # One request, one row per day: a year and a leap day.
 MAX_DAYS = 366
+# One row per hour: a month and a day over.
+MAX_HOURLY_DAYS = 32
 MAX_STREAM_DEVICES = 1_000
 
 # Far beyond any reading; within, no time zone and no span of days leaves the calendar.
@@ -104,10 +106,26 @@ class DayRange(_Query):
         return value
 
 
+class DayPage(DayRange):
+    """A page of what happened in local days."""
+
+    limit: int = Field(DEFAULT_PAGE, ge=1, le=MAX_PAGE, description="Rows per page.")
+    cursor: str | None = Field(None, max_length=512, description="`next_cursor` of the page before.")
+
+
+class HourRange(DayRange):
+    """Local days of a participant, hour by hour."""
+
+    from_day: Day | None = Field(None, alias="from", description="First local day. Default: `to`.")
+
+
 class LatestQuery(_Query):
     """How the age of a value is judged."""
 
     as_of: AsOf = None
+
+
+GroupedBy = Literal["age_group", "sex", "device_model"]
 
 
 class CohortQuery(_Query):
@@ -117,11 +135,19 @@ class CohortQuery(_Query):
     difference, which is a single person's value.
     """
 
-    by: str = Field("age_group", pattern=r"^age_group$", description="What people are grouped by.")
+    by: GroupedBy = Field("age_group", description="What people are grouped by.")
     month: str | None = Field(
         None,
         pattern=r"^(19|20|21)[0-9]{2}-(0[1-9]|1[0-2])$",
         description="One calendar month of local days, `YYYY-MM`. Default: all time.",
+    )
+
+
+class ActivityCohortQuery(CohortQuery):
+    """A published mean of activity over people."""
+
+    measure: Literal["mvpa", "steps", "enmo"] = Field(
+        "mvpa", description="Per valid day: minutes of moderate or vigorous activity, steps, or mean ENMO in milli-g."
     )
 
 

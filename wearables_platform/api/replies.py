@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -70,71 +70,51 @@ class Latest(BaseModel):
     sensors: list[SensorValue] = Field(description="Newest values of declared sensor types, by name.")
 
 
-class DaySpan(BaseModel):
-    """A local day; 23 or 25 hours where the clock changes."""
-
-    local_day: date = Field(description="Day in the participant's time zone.")
-    day_start: datetime = Field(description="Its first instant.")
-    day_end: datetime = Field(description="Its end, exclusive.")
-    hours_in_day: float = Field(description="Its length, hours.")
-    status: Literal["final", "provisional", "missing"] = Field(
-        description="missing: nothing was measured, which is not the same as zero."
+class _Group(BaseModel):
+    group: str = Field(description="Age in the year of measurement, sex, or device model, as `by` says.")
+    hidden: bool = Field(
+        description="True where the group, or what would be left over beside it, is smaller than `min_group_size`."
     )
+    n_people: int | None = Field(description="People in the group; null where hidden.")
 
 
-class DailySteps(DaySpan):
-    """Steps of a local day."""
-
-    step_count: int | None = Field(description="Steps; null where nothing was reported.")
-    coverage: float = Field(description="Share of the day covered by step reports, 0 to 1.")
-
-
-class DailyHeartRate(DaySpan):
-    """Heart rate of a local day."""
-
-    mean_bpm: float | None = Field(description="Mean of the readings, beats per minute.")
-    min_bpm: float | None = Field(description="Lowest reading, beats per minute.")
-    max_bpm: float | None = Field(description="Highest reading, beats per minute.")
-    resting_bpm: float | None = Field(description="Resting heart rate, beats per minute.")
-    readings: int = Field(description="Readings, count.")
-
-
-class DailyStepsReply(BaseModel):
-    """A participant's steps per local day, oldest first."""
-
-    participant_id: str
-    time_zone: str = Field(description="IANA zone of the participant.")
-    as_of: datetime = Field(description="The instant the answer is for.")
-    items: list[DailySteps]
-
-
-class DailyHeartRateReply(BaseModel):
-    """A participant's heart rate per local day, oldest first."""
-
-    participant_id: str
-    time_zone: str = Field(description="IANA zone of the participant.")
-    as_of: datetime = Field(description="The instant the answer is for.")
-    items: list[DailyHeartRate]
-
-
-class HeartRateGroup(BaseModel):
+class HeartRateGroup(_Group):
     """One group of people."""
 
-    age_group: str = Field(description="Age in the year of measurement, years.")
-    hidden: bool = Field(description="True where the group is smaller than `min_group_size`, or empty.")
-    n_people: int | None = Field(description="People in the group; null where hidden.")
+    age_group: str | None = Field(description="The same as `group` where that is an age; null otherwise.")
     heart_rate_mean_bpm: float | None = Field(
         description="Mean of the people's means, beats per minute; null where hidden."
     )
+    heart_rate_mean_low_bpm: float | None = Field(description="Lower end of its 95 % bootstrap interval.")
+    heart_rate_mean_high_bpm: float | None = Field(description="Upper end of it.")
 
 
-class HeartRateGroups(BaseModel):
-    """Mean heart rate by group: the mean of per-person means, so that people who send more do not count more."""
+class ActivityGroup(_Group):
+    """One group of people."""
 
-    by: str
+    mean: float | None = Field(description="Mean of the people's means, in `unit`; null where hidden.")
+    low: float | None = Field(description="Lower end of its 95 % bootstrap interval.")
+    high: float | None = Field(description="Upper end of it.")
+
+
+class _Groups(BaseModel):
+    by: str = Field(description="What people are grouped by.")
     month: str | None = Field(description="The month asked for; null is all time.")
     min_group_size: int = Field(description="Groups of fewer people are hidden.")
+
+
+class HeartRateGroups(_Groups):
+    """Mean heart rate by group: the mean of per-person means, so that people who send more do not count more."""
+
     groups: list[HeartRateGroup]
+
+
+class ActivityGroups(_Groups):
+    """Mean activity by group: the mean of per-person means over valid days."""
+
+    measure: str
+    unit: str = Field(description="Unit of the means, UCUM.")
+    groups: list[ActivityGroup]
 
 
 class WindowFeatures(BaseModel):

@@ -63,7 +63,9 @@ def test_a_malformed_token_is_refused_with_a_challenge(caller: Caller, header: s
         ("/v1/participants/one/steps/daily", {"from": "2026-03-02", "to": "2026-03-01"}, "to"),
         ("/v1/participants/one/steps/daily", {"from": "2020-01-01"}, "from"),
         ("/v1/participants/one/steps/daily", {"to": "0001-01-05"}, "to"),
-        ("/v1/cohorts/heart-rate", {"by": "sex"}, "by"),
+        ("/v1/cohorts/heart-rate", {"by": "height"}, "by"),
+        ("/v1/cohorts/activity", {"measure": "weight"}, "measure"),
+        ("/v1/participants/one/steps/hourly", {"from": "2026-01-01"}, "from"),
         ("/v1/cohorts/heart-rate", {"month": "2026-13"}, "month"),
         # A range of days could be moved one day at a time; the difference of two means is one person's value.
         ("/v1/cohorts/heart-rate", {"from": "2026-03-01", "to": "2026-03-14"}, "from"),
