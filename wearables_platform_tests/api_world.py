@@ -133,12 +133,23 @@ class World:
             ],
         )
 
-    def windows(self, device_id: str, start: datetime, count: int) -> None:
+    def windows(self, device_id: str, start: datetime, count: int, *, vm_g: float = 1.0) -> None:
         self.execute(
             "INSERT INTO telemetry.window_features (device_id, window_start, n_samples, rate_hz, coverage, enmo_mg,"
+            " vm_min_g, vm_mean_g, vm_max_g, x_mean_g, y_mean_g, z_mean_g,"
             " glitches, clipped, flags, feature_version, provisional, revision, origin)"
-            " VALUES (%s, %s, 100, 100, 1, %s, 0, 0, 0, '1', false, 2, 'stream')",
-            [(device_id, start + timedelta(seconds=second), float(second)) for second in range(count)],
+            " VALUES (%s, %s, 100, 100, 1, %s, %s, %s, %s, 0, 0, 1, 0, 0, 0, '1', false, 2, 'stream')",
+            [
+                (device_id, start + timedelta(seconds=second), float(second), vm_g - 0.1, vm_g, vm_g + 0.1)
+                for second in range(count)
+            ],
+        )
+
+    def gap(self, device_id: str, after: datetime) -> None:
+        """Three messages that never came."""
+        self.execute(
+            "INSERT INTO quality.gaps VALUES (%s, '00000000000000ff', 5, 7, %s, %s, %s)",
+            [(device_id, after, after + timedelta(seconds=3), after + timedelta(seconds=9))],
         )
 
     def anomaly(self, device_id: str, kind: str, window_start: datetime, started_at: datetime) -> None:

@@ -9,7 +9,14 @@ from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
 from wearables_platform import __version__
-from wearables_platform.api import cohorts, devices, participant_hours, participants, platform_routes
+from wearables_platform.api import (
+    cohorts,
+    device_signals,
+    devices,
+    participant_hours,
+    participants,
+    platform_routes,
+)
 from wearables_platform.api.access import Principal, Tokens, authenticate
 from wearables_platform.api.answering import Metrics, install_request_log
 from wearables_platform.api.latest import FleetView, LatestSource
@@ -19,6 +26,7 @@ from wearables_platform.api.page import page
 from wearables_platform.api.parameters import MAX_STREAM_DEVICES
 from wearables_platform.api.reads import Reads
 from wearables_platform.api.services import EXTENSION, Clock, Services
+from wearables_platform.clients.lake import configured_lake
 from wearables_platform.clients.request_rates import RequestRates
 from wearables_platform.settings import Settings
 from wearables_platform.web.problems import (
@@ -66,7 +74,7 @@ def _versioned(tokens: Tokens) -> APIBlueprint:
     secured: list[dict[str, list[str]]] = [{"token": []}]
     api = APIBlueprint("v1", __name__, url_prefix="/v1", abp_security=secured, abp_responses=documented_problems())
     api.before_request(lambda: authenticate(tokens))
-    for part in (devices, participants, participant_hours, cohorts, platform_routes):
+    for part in (devices, device_signals, participants, participant_hours, cohorts, platform_routes):
         part.add_routes(api)
     return api
 
@@ -80,6 +88,7 @@ def _services(settings: Settings, latest: LatestSource, clock: Clock) -> Service
         metrics=metrics,
         clock=clock,
         min_group_size=settings.min_group_size,
+        lake=configured_lake(settings) if settings.lake_url else None,
         request_rates=RequestRates(settings.require("redis_url")),
         requests_per_minute=settings.api_requests_per_minute,
     )

@@ -15,6 +15,8 @@ DEFAULT_PAGE = 100
 MAX_DAYS = 366
 # One row per hour: a month and a day over.
 MAX_HOURLY_DAYS = 32
+MAX_POINTS = 10_000
+MAX_GAPS = 1_000
 MAX_STREAM_DEVICES = 1_000
 
 # Far beyond any reading; within, no time zone and no span of days leaves the calendar.
@@ -55,6 +57,14 @@ class Page(_Query):
     cursor: str | None = Field(None, max_length=512, description="`next_cursor` of the page before.")
 
 
+def _ends_after_it_starts(value: datetime | None, info: ValidationInfo) -> datetime | None:
+    start = info.data.get("from_time")
+    if value is not None and start is not None and value <= start:
+        msg = "must be later than `from`"
+        raise ValueError(msg)
+    return value
+
+
 class TimeRange(Page):
     """A page of a half-open range of event time."""
 
@@ -64,15 +74,16 @@ class TimeRange(Page):
     to_time: Instant | None = Field(
         None, alias="to", description="End of the range, exclusive (RFC 3339, with offset). Default: open."
     )
+    _check = field_validator("to_time")(_ends_after_it_starts)
 
-    @field_validator("to_time")
-    @classmethod
-    def _ends_after_it_starts(cls, value: datetime | None, info: ValidationInfo) -> datetime | None:
-        start = info.data.get("from_time")
-        if value is not None and start is not None and value <= start:
-            msg = "must be later than `from`"
-            raise ValueError(msg)
-        return value
+
+class WaveformQuery(_Query):
+    """A span of a device's signal, drawn in so many points."""
+
+    from_time: Instant = Field(alias="from", description="First instant (RFC 3339, with offset).")
+    to_time: Instant = Field(alias="to", description="End of the span, exclusive (RFC 3339, with offset).")
+    points: int = Field(2_000, ge=10, le=MAX_POINTS, description="Most points in the answer.")
+    _check = field_validator("to_time")(_ends_after_it_starts)
 
 
 class AnomalyRange(TimeRange):
@@ -117,6 +128,13 @@ class HourRange(DayRange):
     """Local days of a participant, hour by hour."""
 
     from_day: Day | None = Field(None, alias="from", description="First local day. Default: `to`.")
+
+
+class CompletenessQuery(DayRange):
+    """UTC days of a device."""
+
+    from_day: Day | None = Field(None, alias="from", description="First UTC day. Default: 29 days before `to`.")
+    to_day: Day | None = Field(None, alias="to", description="Last UTC day, included. Default: the day of `as_of`.")
 
 
 class LatestQuery(_Query):

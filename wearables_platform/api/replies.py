@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -161,6 +161,68 @@ class AnomalyPage(BaseModel):
 
     items: list[Anomaly]
     next_cursor: str | None = Field(description="Where the next page begins; null on the last.")
+
+
+class WaveformPart(BaseModel):
+    """Points from one source, oldest first, a list per column. Null columns are those the source does not tell."""
+
+    source: Literal["lake", "sql"] = Field(description="lake: the raw samples. sql: features per second.")
+    level: str = Field(description="What points were read from: `samples`, or cells such as `100 ms`.")
+    width_us: int = Field(description="What a point stands for, microseconds; 0 where points are samples.")
+    time_us: list[int] = Field(description="Begin of each point, microseconds since 1970.")
+    n: list[int] = Field(description="Samples in it, count.")
+    x_min_g: list[float] | None = Field(description="Least sample along x, g.")
+    x_mean_g: list[float] | None = Field(description="Mean along x, g.")
+    x_max_g: list[float] | None = Field(description="Greatest sample along x, g.")
+    y_min_g: list[float] | None = Field(description="Least sample along y, g.")
+    y_mean_g: list[float] | None = Field(description="Mean along y, g.")
+    y_max_g: list[float] | None = Field(description="Greatest sample along y, g.")
+    z_min_g: list[float] | None = Field(description="Least sample along z, g.")
+    z_mean_g: list[float] | None = Field(description="Mean along z, g.")
+    z_max_g: list[float] | None = Field(description="Greatest sample along z, g.")
+    vm_min_g: list[float] | None = Field(description="Least vector magnitude, g.")
+    vm_mean_g: list[float] | None = Field(description="Mean vector magnitude, g.")
+    vm_max_g: list[float] | None = Field(description="Greatest vector magnitude, g.")
+
+
+class WaveformReply(BaseModel):
+    """A device's acceleration over a span, in at most so many points; where nothing was measured there is none."""
+
+    device_id: str
+    points: int = Field(description="Points in the answer, at most as many as were asked for.")
+    lake_until: datetime | None = Field(description="How far the lake reaches in the span; later points are from SQL.")
+    parts: list[WaveformPart]
+
+
+class CompleteDay(BaseModel):
+    """How much of a UTC day a device measured."""
+
+    day: date = Field(description="UTC day.")
+    measured_s: float = Field(description="Time that has samples, seconds.")
+    share: float = Field(description="Share of the day that has samples, 0 to 1; of today, of the time so far.")
+    windows: int = Field(description="Seconds with samples, count.")
+    gaps: int = Field(description="Times messages did not come, count.")
+    messages_missing: int = Field(description="Messages that did not come, count.")
+
+
+class Gap(BaseModel):
+    """Messages that did not come."""
+
+    boot_id: str = Field(description="Run of the client they belong to.")
+    first_sequence: int = Field(description="Sequence number of the first.")
+    last_sequence: int = Field(description="Sequence number of the last.")
+    after_time: datetime = Field(description="Event time of the last message before them.")
+    before_time: datetime = Field(description="Event time of the first message after them.")
+
+
+class Completeness(BaseModel):
+    """How complete a device's days are, oldest first."""
+
+    device_id: str
+    as_of: datetime
+    items: list[CompleteDay]
+    gaps: list[Gap] = Field(description="The gaps of these days, oldest first.")
+    gaps_truncated: bool = Field(description="True where there are more gaps than are listed.")
 
 
 class RecentAnomaly(BaseModel):

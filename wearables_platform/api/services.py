@@ -12,6 +12,7 @@ from wearables_platform.api.answering import Metrics
 from wearables_platform.api.latest import FleetView
 from wearables_platform.api.live import LiveStreams
 from wearables_platform.api.reads import Reads
+from wearables_platform.clients.lake import Lake
 from wearables_platform.clients.request_rates import RequestRates
 
 Clock = Callable[[], datetime]
@@ -28,6 +29,8 @@ class Services:
     metrics: Metrics
     clock: Clock
     min_group_size: int
+    # None where the settings name none: signals are then drawn from SQL alone.
+    lake: Lake | None
     request_rates: RequestRates
     requests_per_minute: int
 
