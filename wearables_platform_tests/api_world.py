@@ -145,11 +145,11 @@ class World:
             ],
         )
 
-    def gap(self, device_id: str, after: datetime) -> None:
+    def gap(self, device_id: str, after: datetime, first: int = 5) -> None:
         """Three messages that never came."""
         self.execute(
-            "INSERT INTO quality.gaps VALUES (%s, '00000000000000ff', 5, 7, %s, %s, %s)",
-            [(device_id, after, after + timedelta(seconds=3), after + timedelta(seconds=9))],
+            "INSERT INTO quality.gaps VALUES (%s, '00000000000000ff', %s, %s, %s, %s, %s)",
+            [(device_id, first, first + 2, after, after + timedelta(seconds=3), after + timedelta(seconds=9))],
         )
 
     def anomaly(self, device_id: str, kind: str, window_start: datetime, started_at: datetime) -> None:

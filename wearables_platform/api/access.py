@@ -14,6 +14,7 @@ from flask import g, request
 from wearables_platform.api.reads import Reads
 from wearables_platform.api.services import services
 from wearables_platform.api.tokens import Role
+from wearables_platform.domain.time_policy import to_us
 from wearables_platform.registry import token_digest
 from wearables_platform.web.problems import RequestRefused, refuse_unknown
 
@@ -96,6 +97,18 @@ def visible_participant(reads: Reads, participant_id: str) -> dict[str, Any]:
     if not rows:
         refuse_unknown("participant", participant_id)
     return rows[0]
+
+
+def visible_since(device_id: str | None = None) -> dict[str, int] | None:
+    """Return since when (microseconds) each device, or the one named, is worn by somebody the caller may see.
+
+    None is everything: callers who may see every study.
+    """
+    studies = principal().study_filter
+    if studies is None:
+        return None
+    rows = services().reads.rows("list_worn_since", studies=studies, device_id=device_id)
+    return {row["device_id"]: to_us(row["valid_from"]) for row in rows}
 
 
 def require_operator() -> None:

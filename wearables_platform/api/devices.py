@@ -59,7 +59,8 @@ def list_devices(query: Page) -> Response:
 def read_latest(path: DevicePath, query: LatestQuery) -> Response:
     """Return the newest values of a device by event time, and whether they may be read as of now."""
     access.visible_device(services().reads, path.device_id)
-    return reply(services().fleet.one(path.device_id, instant(query.as_of)))
+    visible = access.visible_since(path.device_id)
+    return reply(services().fleet.one(path.device_id, instant(query.as_of), visible))
 
 
 def list_features(path: DevicePath, query: TimeRange) -> Response:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from wearables_platform.domain.identity import DEVICE_ID_PATTERN
 
@@ -23,10 +24,21 @@ MAX_STREAM_DEVICES = 1_000
 FIRST_YEAR = 1900
 END_YEAR = 2200
 
+
+def _is_written_out(value: object) -> object:
+    """Refuse numbers, which would be read as seconds since 1970, or milliseconds where they are large."""
+    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d", value):
+        msg = "must begin with a date, YYYY-MM-DD"
+        raise ValueError(msg)
+    return value
+
+
 Instant = Annotated[
-    AwareDatetime, Field(ge=datetime(FIRST_YEAR, 1, 1, tzinfo=UTC), lt=datetime(END_YEAR, 1, 1, tzinfo=UTC))
+    AwareDatetime,
+    BeforeValidator(_is_written_out),
+    Field(ge=datetime(FIRST_YEAR, 1, 1, tzinfo=UTC), lt=datetime(END_YEAR, 1, 1, tzinfo=UTC)),
 ]
-Day = Annotated[date, Field(ge=date(FIRST_YEAR, 1, 1), lt=date(END_YEAR, 1, 1))]
+Day = Annotated[date, BeforeValidator(_is_written_out), Field(ge=date(FIRST_YEAR, 1, 1), lt=date(END_YEAR, 1, 1))]
 Identifier = Annotated[str, Field(pattern=DEVICE_ID_PATTERN)]
 AsOf = Annotated[
     Instant | None,
@@ -94,6 +106,16 @@ class AnomalyRange(TimeRange):
     )
 
 
+def _is_a_bounded_range(value: date | None, info: ValidationInfo) -> date | None:
+    start = info.data.get("from_day")
+    if value is not None and start is not None:
+        days = (value - start).days + 1
+        if not 1 <= days <= MAX_DAYS:
+            msg = f"must be 1 to {MAX_DAYS} days from `from` on, both included; this is {days}"
+            raise ValueError(msg)
+    return value
+
+
 class DayRange(_Query):
     """Local days of a participant."""
 
@@ -105,16 +127,7 @@ class DayRange(_Query):
     )
     as_of: AsOf = None
 
-    @field_validator("to_day")
-    @classmethod
-    def _is_a_bounded_range(cls, value: date | None, info: ValidationInfo) -> date | None:
-        start = info.data.get("from_day")
-        if value is not None and start is not None:
-            days = (value - start).days + 1
-            if not 1 <= days <= MAX_DAYS:
-                msg = f"must be 1 to {MAX_DAYS} days from `from` on, both included; this is {days}"
-                raise ValueError(msg)
-        return value
+    _check = field_validator("to_day")(_is_a_bounded_range)
 
 
 class DayPage(DayRange):
@@ -128,6 +141,31 @@ class HourRange(DayRange):
     """Local days of a participant, hour by hour."""
 
     from_day: Day | None = Field(None, alias="from", description="First local day. Default: `to`.")
+
+
+ExportFormat = Annotated[
+    Literal["csv", "ndjson", "parquet"], Field(description="csv, ndjson (a JSON object per line) or parquet.")
+]
+
+
+class SignalExport(_Query):
+    """Everything of a span of event time."""
+
+    from_time: Instant = Field(alias="from", description="First instant (RFC 3339, with offset).")
+    to_time: Instant = Field(alias="to", description="End of the span, exclusive (RFC 3339, with offset).")
+    device: Identifier | None = Field(None, description="One device only.")
+    format: ExportFormat = "ndjson"
+    _check = field_validator("to_time")(_ends_after_it_starts)
+
+
+class DayExport(_Query):
+    """Everything of some local days."""
+
+    from_day: Day = Field(alias="from", description="First local day.")
+    to_day: Day = Field(alias="to", description="Last local day, included.")
+    participant: Identifier | None = Field(None, description="One participant only.")
+    format: ExportFormat = "ndjson"
+    _check = field_validator("to_day")(_is_a_bounded_range)
 
 
 class CompletenessQuery(DayRange):

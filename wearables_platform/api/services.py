@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +32,7 @@ class Services:
     min_group_size: int
     # None where the settings name none: signals are then drawn from SQL alone.
     lake: Lake | None
+    export_slots: threading.BoundedSemaphore
     request_rates: RequestRates
     requests_per_minute: int
 

@@ -56,6 +56,8 @@ def test_a_malformed_token_is_refused_with_a_challenge(caller: Caller, header: s
         ("/v1/devices", {"limt": 5}, "limt"),
         ("/v1/devices/a.b/latest", {}, "device_id"),
         ("/v1/devices/one-watch/latest", {"as_of": "yesterday"}, "as_of"),
+        ("/v1/devices/one-watch/latest", {"as_of": "1774742400"}, "as_of"),
+        ("/v1/participants/one/steps/daily", {"to": "0"}, "to"),
         ("/v1/devices/one-watch/features", {"from": "2026-03-29T10:00:00"}, "from"),
         ("/v1/devices/one-watch/features", {"from": "2026-03-29T10:00:00Z", "to": "2026-03-29T10:00:00Z"}, "to"),
         ("/v1/devices/one-watch/anomalies", {"kind": "spike'; --"}, "kind"),
