@@ -14,6 +14,7 @@ from wearables_platform.api import (
     cohorts,
     device_signals,
     devices,
+    explanations,
     exports,
     participant_hours,
     participants,
@@ -76,7 +77,16 @@ def _versioned(tokens: Tokens) -> APIBlueprint:
     secured: list[dict[str, list[str]]] = [{"token": []}]
     api = APIBlueprint("v1", __name__, url_prefix="/v1", abp_security=secured, abp_responses=documented_problems())
     api.before_request(lambda: authenticate(tokens))
-    for part in (devices, device_signals, participants, participant_hours, cohorts, exports, platform_routes):
+    for part in (
+        devices,
+        device_signals,
+        participants,
+        participant_hours,
+        explanations,
+        cohorts,
+        exports,
+        platform_routes,
+    ):
         part.add_routes(api)
     return api
 

@@ -130,6 +130,14 @@ class DayRange(_Query):
     _check = field_validator("to_day")(_is_a_bounded_range)
 
 
+class ExplainQuery(_Query):
+    """A number of one local day."""
+
+    day: Day = Field(description="The local day.")
+    number: Literal["steps", "heart_rate"] = Field(description="Which of the day's numbers.")
+    as_of: AsOf = None
+
+
 class DayPage(DayRange):
     """A page of what happened in local days."""
 

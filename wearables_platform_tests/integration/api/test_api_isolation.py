@@ -126,6 +126,8 @@ VALUES: dict[str, list[Any]] = {
     "by": ["age_group", "sex", "device_model"],
     "month": ["2026-03", "2026-02"],
     "measure": ["mvpa", "steps", "enmo"],
+    "day": DAYS,
+    "number": ["steps", "heart_rate"],
     "format": ["csv", "ndjson", "parquet"],
     "participant": IDS,
     "device": PATH_VALUES["device_id"],

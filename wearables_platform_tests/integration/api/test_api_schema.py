@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.sql, pytest.mark.redis, pytest.mark.integration]
 
 EXAMPLES = 15  # of each operation
 AT = datetime(2026, 3, 30, 9, tzinfo=UTC)
-# That wrong requests are refused is said by test_api_refusals: some that are made up wrong arrive right, such as a parameter
-# that is an empty list.
+# That wrong requests are refused is said by test_api_refusals: some that are made up wrong arrive right, such as a
+# parameter that is an empty list.
 CHECKS = (
     not_a_server_error,
     status_code_conformance,
