@@ -55,7 +55,9 @@ def open_place() -> Place:
     who = f"{getpass.getuser()}, wearables models"
     key = settings.require("model_signing_key")
     registry = ModelRegistry(sql, key, who)
-    return Place(registry, sql, lambda: configured_lake(settings), lambda: ReleaseLog(settings.require("kafka_url"), key))
+    return Place(
+        registry, sql, lambda: configured_lake(settings), lambda: ReleaseLog(settings.require("kafka_url"), key)
+    )
 
 
 @contextmanager

@@ -4,7 +4,7 @@
 SELECT w.participant_id, w.study_id, f.*
 FROM analytics.anomalies_v1 f
 LEFT JOIN analytics.assignments_v1 w
-  ON w.device_id = f.device_id AND f.started_at >= w.valid_from AND (w.valid_to IS NULL OR f.started_at < w.valid_to)
+  ON w.device_id = f.device_id AND f.started_at >= w.valid_from AND f.started_at < w.valid_to
 WHERE f.started_at >= :from_time::timestamptz AND f.started_at < :to_time::timestamptz
   AND (:studies::text[] IS NULL OR w.study_id = ANY (:studies::text[]))
   AND (:device_id::text IS NULL OR f.device_id = :device_id::text)

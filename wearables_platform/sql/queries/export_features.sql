@@ -4,7 +4,7 @@
 SELECT w.participant_id, w.study_id, f.*
 FROM analytics.window_features_v1 f
 LEFT JOIN analytics.assignments_v1 w
-  ON w.device_id = f.device_id AND f.window_start >= w.valid_from AND (w.valid_to IS NULL OR f.window_start < w.valid_to)
+  ON w.device_id = f.device_id AND f.window_start >= w.valid_from AND f.window_start < w.valid_to
 WHERE f.window_start >= :from_time::timestamptz AND f.window_start < :to_time::timestamptz
   AND (:studies::text[] IS NULL OR w.study_id = ANY (:studies::text[]))
   AND (:device_id::text IS NULL OR f.device_id = :device_id::text)

@@ -9,7 +9,7 @@ WHERE a.device_id = :device_id
   AND (:studies::text[] IS NULL OR EXISTS (
       SELECT FROM analytics.assignments_v1 w
       WHERE w.device_id = a.device_id AND w.study_id = ANY (:studies::text[])
-        AND a.started_at >= w.valid_from AND (w.valid_to IS NULL OR a.started_at < w.valid_to)))
+        AND a.started_at >= w.valid_from AND a.started_at < w.valid_to))
   AND (:from_time::timestamptz IS NULL OR a.window_start >= :from_time::timestamptz)
   AND (:to_time::timestamptz IS NULL OR a.window_start < :to_time::timestamptz)
   AND (:kind::text IS NULL OR a.kind = :kind::text)

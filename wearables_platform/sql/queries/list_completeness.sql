@@ -15,7 +15,7 @@ hours AS (
          SELECT FROM analytics.assignments_v1 w
          WHERE w.device_id = f.device_id AND w.study_id = ANY (:studies::text[])
            AND f.hour_start >= w.valid_from
-           AND (w.valid_to IS NULL OR f.hour_start + interval '1 hour' <= w.valid_to)))
+           AND f.hour_start + interval '1 hour' <= w.valid_to))
     GROUP BY 1
 ),
 seconds AS (
@@ -28,7 +28,7 @@ seconds AS (
      AND (:studies::text[] IS NULL OR EXISTS (
          SELECT FROM analytics.assignments_v1 w
          WHERE w.device_id = f.device_id AND w.study_id = ANY (:studies::text[])
-           AND f.window_start >= w.valid_from AND (w.valid_to IS NULL OR f.window_start < w.valid_to)))
+           AND f.window_start >= w.valid_from AND f.window_start < w.valid_to))
     GROUP BY 1
 ),
 missing AS (
@@ -40,7 +40,7 @@ missing AS (
      AND (:studies::text[] IS NULL OR EXISTS (
          SELECT FROM analytics.assignments_v1 w
          WHERE w.device_id = f.device_id AND w.study_id = ANY (:studies::text[])
-           AND f.after_time >= w.valid_from AND (w.valid_to IS NULL OR f.after_time < w.valid_to)))
+           AND f.after_time >= w.valid_from AND f.after_time < w.valid_to))
     GROUP BY 1
 )
 SELECT d.day, (coalesce(h.measured_s, 0) + coalesce(s.measured_s, 0))::double precision AS measured_s,

@@ -8,7 +8,7 @@ WHERE f.device_id = :device_id
   AND (:studies::text[] IS NULL OR EXISTS (
       SELECT FROM analytics.assignments_v1 w
       WHERE w.device_id = f.device_id AND w.study_id = ANY (:studies::text[])
-        AND f.window_start >= w.valid_from AND (w.valid_to IS NULL OR f.window_start < w.valid_to)))
+        AND f.window_start >= w.valid_from AND f.window_start < w.valid_to))
   AND (:from_time::timestamptz IS NULL OR f.window_start >= :from_time::timestamptz)
   AND (:to_time::timestamptz IS NULL OR f.window_start < :to_time::timestamptz)
   AND (:after::timestamptz IS NULL OR f.window_start > :after::timestamptz)

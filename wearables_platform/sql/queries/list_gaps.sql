@@ -8,7 +8,7 @@ WHERE f.device_id = :device_id
   AND (:studies::text[] IS NULL OR EXISTS (
       SELECT FROM analytics.assignments_v1 w
       WHERE w.device_id = f.device_id AND w.study_id = ANY (:studies::text[])
-        AND f.after_time >= w.valid_from AND (w.valid_to IS NULL OR f.after_time < w.valid_to)))
+        AND f.after_time >= w.valid_from AND f.after_time < w.valid_to))
   AND f.after_time >= :from_time AND f.after_time < :to_time
 ORDER BY f.after_time, f.boot_id, f.first_sequence
 LIMIT :limit;

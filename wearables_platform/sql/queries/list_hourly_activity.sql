@@ -8,7 +8,7 @@ FROM analytics.participants_v1 p
 JOIN analytics.assignments_v1 a USING (participant_id)
 JOIN analytics.hourly_activity_v1 h
   ON h.device_id = a.device_id AND h.hour_start >= a.valid_from
-     AND (a.valid_to IS NULL OR h.hour_start + interval '1 hour' <= a.valid_to)
+     AND h.hour_start + interval '1 hour' <= a.valid_to
 WHERE p.participant_id = :participant_id
   AND (:studies::text[] IS NULL OR p.study_id = ANY (:studies::text[]))
   AND h.hour_start >= :first_day::date::timestamp AT TIME ZONE p.time_zone

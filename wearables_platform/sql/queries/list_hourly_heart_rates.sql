@@ -15,14 +15,23 @@ hours AS (
     FROM days
     CROSS JOIN generate_series(day_start, day_end - interval '1 microsecond', interval '1 hour') AS hour_start
 ),
-readings AS (
+ranked AS (
     SELECT h.hour_start, h.hour_end, r.time, r.heart_rate_bpm::double precision AS bpm,
-           extract(epoch FROM r.time - lag(r.time) OVER in_time) AS since_last_s,
-           extract(epoch FROM lead(r.time) OVER in_time - r.time) AS until_next_s
+           dense_rank() OVER (PARTITION BY h.hour_start ORDER BY w.valid_from DESC, w.device_id DESC) AS place
     FROM hours h
+    JOIN analytics.assignments_v1 w
+      ON w.participant_id = h.participant_id AND w.valid_from < h.hour_end AND w.valid_to > h.hour_start
     JOIN analytics.heart_rate_v1 r
-      ON r.participant_id = h.participant_id AND r.time >= h.hour_start AND r.time < h.hour_end
-    WINDOW in_time AS (ORDER BY r.time, r.device_id)
+      ON r.device_id = w.device_id AND r.participant_id = w.participant_id
+         AND r.time >= greatest(h.hour_start, w.valid_from) AND r.time < least(h.hour_end, w.valid_to)
+),
+readings AS (
+    SELECT hour_start, hour_end, time, bpm,
+           extract(epoch FROM time - lag(time) OVER in_time) AS since_last_s,
+           extract(epoch FROM lead(time) OVER in_time - time) AS until_next_s
+    FROM ranked
+    WHERE place = 1
+    WINDOW in_time AS (ORDER BY time)
 ),
 measured AS (
     SELECT hour_start, count(*)::integer AS readings, avg(bpm) AS mean_bpm, min(bpm) AS min_bpm, max(bpm) AS max_bpm,

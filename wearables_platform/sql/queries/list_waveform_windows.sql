@@ -13,7 +13,7 @@ WHERE f.device_id = :device_id
   AND (:studies::text[] IS NULL OR EXISTS (
       SELECT FROM analytics.assignments_v1 w
       WHERE w.device_id = f.device_id AND w.study_id = ANY (:studies::text[])
-        AND f.window_start >= w.valid_from AND (w.valid_to IS NULL OR f.window_start < w.valid_to)))
+        AND f.window_start >= w.valid_from AND f.window_start < w.valid_to))
   AND f.window_start >= :from_time AND f.window_start < :to_time
   AND f.n_samples > 0 AND f.vm_mean_g IS NOT NULL
 GROUP BY 1

@@ -87,6 +87,25 @@ def test_an_hour_in_which_a_device_changed_hands_is_nobodys(caller: Caller, worl
     assert found == {"berliner": [100, 101], "other": [103]}
 
 
+def test_of_two_watches_worn_in_an_hour_the_one_given_last_counts(caller: Caller, world: World, watch: str) -> None:
+    second = world.person("spare", "sleep")
+    world.execute(
+        "UPDATE registry.assignments SET participant_id = 'berliner', valid_from = %s WHERE device_id = %s",
+        [(MIDNIGHT, second)],
+    )
+    for device_id, steps in ((watch, 100), (second, 90)):
+        world.steps(device_id, [(MIDNIGHT, timedelta(minutes=10), steps)])
+        world.heart_rates(device_id, [(MIDNIGHT, float(steps))])
+    world.steps(watch, [(MIDNIGHT + HOUR, timedelta(minutes=10), 7)])
+    steps = caller.json("/v1/participants/berliner/steps/hourly", **SUNDAY)["items"]
+    assert [(item["step_count"], item["coverage"]) for item in steps[:2]] == [
+        (90, pytest.approx(1 / 6)),
+        (7, pytest.approx(1 / 6)),
+    ]
+    heart = caller.json("/v1/participants/berliner/heart-rate/hourly", **SUNDAY)["items"][0]
+    assert (heart["readings"], heart["mean_bpm"]) == (1, 90.0)
+
+
 def test_what_models_say_comes_in_pages_and_with_its_reasons(caller: Caller, world: World, watch: str) -> None:
     for n, activity in enumerate(("walking", "sitting", "walking")):
         world.segment("berliner", MIDNIGHT + 2 * HOUR + timedelta(minutes=n), activity)
