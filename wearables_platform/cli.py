@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "analyze": ("analyze", "Run the signal kernels over a recording, offline."),
     "models": ("models", "List model versions; promote the one in shadow; roll one back."),
     "sql": ("sql", "Make, list and end logins for people who write SQL."),
+    "tokens": ("tokens", "Issue, list and revoke tokens of the query API."),
     "run": ("run", "Run one process of the platform in the foreground."),
 }
 

@@ -33,17 +33,9 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
 
     def open(self) -> Lake:
         """Open the lake; nothing to close."""
-        from wearables_platform.clients.lake import open_lake
+        from wearables_platform.clients.lake import configured_lake, open_lake
 
-        if self.url is not None:
-            return open_lake(self.url)
-        settings = load_settings()
-        access, secret = settings.lake_access_key, settings.lake_secret_key
-        return open_lake(
-            settings.require("lake_url"),
-            access_key=access.get_secret_value() if access else None,
-            secret_key=secret.get_secret_value() if secret else None,
-        )
+        return open_lake(self.url) if self.url is not None else configured_lake(load_settings())
 
 
 class SqlResource(dg.ConfigurableResource["SqlResource"]):

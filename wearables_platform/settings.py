@@ -137,6 +137,9 @@ class Settings(BaseSettings):
     )
     min_group_size: int = Field(5, ge=1, description="Groups of fewer people are hidden from every published mean.")
 
+    api_requests_per_minute: int = Field(
+        600, ge=1, description="Requests per minute of each token in SQL that has no limit of its own."
+    )
     api_token: SecretStr | None = Field(None, description="Bearer token the query API accepts (operator scope).")
     model_signing_key: SecretStr | None = Field(
         None, description="Key of the HMAC over model registry rows and releases."

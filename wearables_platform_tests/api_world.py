@@ -30,15 +30,25 @@ class World:
     def study(self, study_id: str) -> None:
         self.execute("INSERT INTO registry.studies VALUES (%s, %s)", [(study_id, study_id)])
 
-    def person(self, person: str, study_id: str, *, birth_year: int = 1990, zone: str = "UTC") -> str:
+    def person(
+        self,
+        person: str,
+        study_id: str,
+        *,
+        birth_year: int = 1990,
+        zone: str = "UTC",
+        sex: str = "unknown",
+        model: str = "unknown",
+    ) -> str:
         """Enrol a participant and the device they wear, `{person}-watch`."""
         device_id = f"{person}-watch"
         self.execute(
-            "INSERT INTO registry.participants VALUES (%s, %s, %s, 'unknown', %s, %s)",
-            [(person, study_id, birth_year, zone, REGISTERED)],
+            "INSERT INTO registry.participants VALUES (%s, %s, %s, %s, %s, %s)",
+            [(person, study_id, birth_year, sex, zone, REGISTERED)],
         )
         self.execute(
-            "INSERT INTO registry.devices (device_id, registered_at) VALUES (%s, %s)", [(device_id, REGISTERED)]
+            "INSERT INTO registry.devices (device_id, device_model, registered_at) VALUES (%s, %s, %s)",
+            [(device_id, model, REGISTERED)],
         )
         self.execute(
             "INSERT INTO registry.assignments (device_id, participant_id, valid_from) VALUES (%s, %s, %s)",
@@ -61,12 +71,85 @@ class World:
             [(person, day, zone, steps, bpm, final)],
         )
 
-    def windows(self, device_id: str, start: datetime, count: int) -> None:
+    def steps(self, device_id: str, spans: Sequence[tuple[datetime, timedelta, int]]) -> None:
+        self.execute(
+            "INSERT INTO telemetry.steps VALUES (%s, %s, %s, %s, 'd:0:0', 1, 'batch', 'test')",
+            [(device_id, start, start + length, steps) for start, length, steps in spans],
+        )
+
+    def activity(
+        self, person: str, day: date, *, mvpa_s: int, steps: int, status: str = "valid", final: bool = True
+    ) -> None:
+        self.execute(
+            "INSERT INTO telemetry.daily_activity (participant_id, local_day, time_zone, begins, ends, hours_in_day,"
+            " device_ids, status, windows, coverage, worn_s, not_worn_s, wear_unknown_s, unclassified_s, steps,"
+            " sedentary_s, light_s, moderate_s, vigorous_s, mvpa_s, enmo_used_mean_mg, cut_points, definition_version,"
+            " final, engine, run_id, revision, origin)"
+            " SELECT participant_id, %s, time_zone, %s::timestamp AT TIME ZONE time_zone,"
+            " (%s + 1)::timestamp AT TIME ZONE time_zone, 24, ARRAY[participant_id || '-watch'], %s, 40000, 0.5, 40000,"
+            " 0, 0, 0, %s, 30000, 5000, %s, 0, %s, 31.5, 'test', '1', %s, 'test', 'r', 1, 'batch'"
+            " FROM registry.participants WHERE participant_id = %s",
+            [(day, day, day, status, steps, mvpa_s, mvpa_s, final, person)],
+        )
+
+    def hour(self, device_id: str, hour_start: datetime, steps: int) -> None:
+        self.execute(
+            "INSERT INTO telemetry.hourly_activity (device_id, hour_start, windows, coverage, steps, sedentary_s,"
+            " light_s, moderate_s, vigorous_s, cut_points, revision, origin)"
+            " VALUES (%s, %s, 3600, 1, %s, 3000, 500, 100, 0, 'test', 1, 'batch')",
+            [(device_id, hour_start, steps)],
+        )
+
+    def reassign(self, device_id: str, person: str, at: datetime) -> None:
+        """Let somebody else wear a device from an instant on."""
+        self.execute(
+            "UPDATE registry.assignments SET valid_to = %s WHERE device_id = %s AND valid_to = 'infinity'",
+            [(at, device_id)],
+        )
+        self.execute(
+            "INSERT INTO registry.assignments (device_id, participant_id, valid_from) VALUES (%s, %s, %s)",
+            [(device_id, person, at)],
+        )
+
+    def segment(self, person: str, started_at: datetime, activity: str) -> None:
+        self.execute(
+            "INSERT INTO telemetry.activity_segments VALUES (%s, %s, %s, %s, %s, %s, 60, 0.9, 'v1', '1', 1, 'batch')",
+            [(f"{person}-watch", started_at, started_at + timedelta(minutes=1), person, started_at.date(), activity)],
+        )
+
+    def unusual(self, person: str, started_at: datetime) -> None:
+        self.execute(
+            "INSERT INTO telemetry.unusual_periods VALUES (%s, %s, %s, %s, %s, 5, %s, 0.9, 0.8, 0.7, 0.99, 'own', 5000,"
+            " '{enmo_mg,vm_std_g}', '{400,0.5}', '{20,0.1}', '{9.5,-4.5}', 'v1', '1', 1, 'batch')",
+            [
+                (
+                    f"{person}-watch",
+                    started_at,
+                    started_at + timedelta(seconds=5),
+                    person,
+                    started_at.date(),
+                    started_at,
+                )
+            ],
+        )
+
+    def windows(self, device_id: str, start: datetime, count: int, *, vm_g: float = 1.0) -> None:
         self.execute(
             "INSERT INTO telemetry.window_features (device_id, window_start, n_samples, rate_hz, coverage, enmo_mg,"
+            " vm_min_g, vm_mean_g, vm_max_g, x_mean_g, y_mean_g, z_mean_g,"
             " glitches, clipped, flags, feature_version, provisional, revision, origin)"
-            " VALUES (%s, %s, 100, 100, 1, %s, 0, 0, 0, '1', false, 2, 'stream')",
-            [(device_id, start + timedelta(seconds=second), float(second)) for second in range(count)],
+            " VALUES (%s, %s, 100, 100, 1, %s, %s, %s, %s, 0, 0, 1, 0, 0, 0, '1', false, 2, 'stream')",
+            [
+                (device_id, start + timedelta(seconds=second), float(second), vm_g - 0.1, vm_g, vm_g + 0.1)
+                for second in range(count)
+            ],
+        )
+
+    def gap(self, device_id: str, after: datetime, first: int = 5) -> None:
+        """Three messages that never came."""
+        self.execute(
+            "INSERT INTO quality.gaps VALUES (%s, '00000000000000ff', %s, %s, %s, %s, %s)",
+            [(device_id, first, first + 2, after, after + timedelta(seconds=3), after + timedelta(seconds=9))],
         )
 
     def anomaly(self, device_id: str, kind: str, window_start: datetime, started_at: datetime) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from wearables_platform.logs import get_logger
 
+SOCKET_TIMEOUT_S = 20.0
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _log = get_logger(__name__)
 
@@ -45,6 +46,13 @@ def reply(body: BaseModel) -> Response:
     response.vary.add("Authorization")
     response.make_conditional(request)
     return response
+
+
+def cut_off_slow_readers() -> None:
+    """Bound how long a write may wait for the reader, so that one who stalls gives its thread back."""
+    connection = request.environ.get("gunicorn.socket")
+    if connection is not None:
+        connection.settimeout(SOCKET_TIMEOUT_S)
 
 
 def install_request_log(app: Flask, metrics: Metrics) -> None:

@@ -23,7 +23,7 @@ from wearables_platform.api.replies import (
 )
 from wearables_platform.api.services import instant, services
 
-_TAG = Tag(name="devices", description="Devices, their newest values, features and events.")
+TAG = Tag(name="devices", description="Devices, their newest values, features and events.")
 _DEVICE_KEY = TypeAdapter(tuple[Identifier])
 _WINDOW_KEY = TypeAdapter(tuple[AwareDatetime])
 _ANOMALY_KEY = TypeAdapter(tuple[AwareDatetime, Identifier, AwareDatetime])
@@ -31,14 +31,14 @@ _ANOMALY_KEY = TypeAdapter(tuple[AwareDatetime, Identifier, AwareDatetime])
 
 def add_routes(api: APIBlueprint) -> None:
     """Add the routes below `/devices`."""
-    api.get("/devices", tags=[_TAG], summary="List devices", responses={"200": DevicePage})(list_devices)
+    api.get("/devices", tags=[TAG], summary="List devices", responses={"200": DevicePage})(list_devices)
     api.get(
-        "/devices/<device_id>/latest", tags=[_TAG], summary="Newest values by event time", responses={"200": Latest}
+        "/devices/<device_id>/latest", tags=[TAG], summary="Newest values by event time", responses={"200": Latest}
     )(read_latest)
-    api.get(
-        "/devices/<device_id>/features", tags=[_TAG], summary="Features per second", responses={"200": FeaturePage}
-    )(list_features)
-    api.get("/devices/<device_id>/anomalies", tags=[_TAG], summary="Events", responses={"200": AnomalyPage})(
+    api.get("/devices/<device_id>/features", tags=[TAG], summary="Features per second", responses={"200": FeaturePage})(
+        list_features
+    )
+    api.get("/devices/<device_id>/anomalies", tags=[TAG], summary="Events", responses={"200": AnomalyPage})(
         list_anomalies
     )
 
@@ -59,7 +59,8 @@ def list_devices(query: Page) -> Response:
 def read_latest(path: DevicePath, query: LatestQuery) -> Response:
     """Return the newest values of a device by event time, and whether they may be read as of now."""
     access.visible_device(services().reads, path.device_id)
-    return reply(services().fleet.one(path.device_id, instant(query.as_of)))
+    visible = access.visible_since(path.device_id)
+    return reply(services().fleet.one(path.device_id, instant(query.as_of), visible))
 
 
 def list_features(path: DevicePath, query: TimeRange) -> Response:
@@ -69,6 +70,7 @@ def list_features(path: DevicePath, query: TimeRange) -> Response:
     after = paging.read_cursor(query.cursor, scope, _WINDOW_KEY)
     rows = services().reads.rows(
         "list_features",
+        studies=access.principal().study_filter,
         device_id=path.device_id,
         from_time=query.from_time,
         to_time=query.to_time,
@@ -88,6 +90,7 @@ def list_anomalies(path: DevicePath, query: AnomalyRange) -> Response:
     ) or (None, None, None)
     rows = services().reads.rows(
         "list_anomalies",
+        studies=access.principal().study_filter,
         device_id=path.device_id,
         from_time=query.from_time,
         to_time=query.to_time,

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from wearables_platform.api.replies import Freshness, Latest, RecentAnomaly, SensorValue
+from wearables_platform.clients.redis import MAX_ANOMALIES
 from wearables_platform.domain.time_policy import US_PER_S, from_us, to_us
 
 # A device sends every 100 ms; after this long without a message it is off, out of reach or broken.
@@ -19,6 +20,16 @@ SILENT_AFTER_S = 15.0
 LATE_AFTER_S = 60.0
 
 RawLatest = Mapping[str, str]
+# Per device the caller may see, since when (microseconds): what is older is of somebody else. None is everything.
+Visible = Mapping[str, int] | None
+# What the newest values of a group are of: the field that says when, and the others.
+_GROUPS = {
+    "time_us": ("append_us", "sequence", "boot_id", "x_g", "y_g", "z_g", "vm_g", "rate_hz"),
+    "window_start_us": ("enmo_mg", "anomaly_score", "model_version"),
+    "hr_time_us": ("hr_bpm",),
+    "steps_end_us": ("steps",),
+    "status_time_us": ("battery_percent", "worn"),
+}
 
 
 class LatestSource(Protocol):
@@ -75,6 +86,18 @@ def latest_values(device_id: str, raw: RawLatest, as_of: datetime) -> Latest:
         sensors=sensor_values(raw),
         **{name: _real(raw, name) for name in ("x_g", "y_g", "z_g", "vm_g", "rate_hz", "enmo_mg")},
     )
+
+
+def values_since(raw: RawLatest, since_us: int) -> dict[str, str]:
+    """Return what is not older than an instant; groups are older or newer as a whole."""
+    kept: dict[str, str] = {}
+    for timed, others in _GROUPS.items():
+        if raw.get(timed) and int(raw[timed]) >= since_us:
+            kept |= {name: raw[name] for name in (timed, *others) if name in raw}
+    for timed in (name for name in raw if name.endswith(":time_us") and int(raw[name]) >= since_us):
+        group = timed.removesuffix(":time_us")
+        kept |= {name: raw[name] for name in (group, timed, f"{group}:unit") if name in raw}
+    return kept
 
 
 def sensor_values(raw: RawLatest) -> list[SensorValue]:
@@ -136,21 +159,25 @@ class FleetView:
         self._lock = threading.Lock()
         self._snapshot: _Snapshot | None = None
 
-    def newest(self, limit: int, visible: frozenset[str] | None) -> tuple[int, dict[str, dict[str, str]]]:
+    def newest(self, limit: int, visible: Visible) -> tuple[int, dict[str, dict[str, str]]]:
         """Return how many devices there are and the hashes of those seen last, of those that are visible."""
         snapshot = self._current()
         chosen = [name for name in snapshot.raw if visible is None or name in visible][:limit]
         total = snapshot.total if visible is None else len(visible)
-        return total, {name: snapshot.raw[name] for name in chosen}
+        if visible is None:
+            return total, {name: snapshot.raw[name] for name in chosen}
+        return total, {name: values_since(snapshot.raw[name], visible[name]) for name in chosen}
 
-    def one(self, device_id: str, as_of: datetime) -> Latest:
+    def one(self, device_id: str, as_of: datetime, visible: Visible) -> Latest:
         """Return one device's newest values, read now."""
-        return latest_values(device_id, self.source.latest([device_id])[0], as_of)
+        raw = self.source.latest([device_id])[0]
+        return latest_values(device_id, raw if visible is None else values_since(raw, visible[device_id]), as_of)
 
-    def recent(self, limit: int, visible: frozenset[str] | None) -> list[RecentAnomaly]:
+    def recent(self, limit: int, visible: Visible) -> list[RecentAnomaly]:
         """Return the newest events, newest first."""
-        entries = self.source.recent_anomalies(None, limit)
-        return [recent_anomaly(name, raw) for name, raw in only_visible(entries, visible)]
+        # Other people's events must not push the caller's own out of the answer.
+        entries = self.source.recent_anomalies(None, limit if visible is None else MAX_ANOMALIES)
+        return [recent_anomaly(name, raw) for name, raw in only_visible(entries, visible)[:limit]]
 
     def _current(self) -> _Snapshot:
         with self._lock:
@@ -164,11 +191,15 @@ class FleetView:
         return _Snapshot(now_s, self.source.device_count(), dict(zip(names, self.source.latest(names), strict=True)))
 
 
-def only_visible(
-    entries: Iterable[tuple[str, dict[str, Any]]], visible: frozenset[str] | None
-) -> list[tuple[str, dict[str, Any]]]:
-    """Keep the events of devices the caller may see."""
-    return [(name, event) for name, event in entries if visible is None or event["device_id"] in visible]
+def only_visible(entries: Iterable[tuple[str, dict[str, Any]]], visible: Visible) -> list[tuple[str, dict[str, Any]]]:
+    """Keep the events of devices the caller may see, since then."""
+    if visible is None:
+        return list(entries)
+    return [
+        (name, event)
+        for name, event in entries
+        if event["device_id"] in visible and event.get("start_us", -1) >= visible[event["device_id"]]
+    ]
 
 
 def _newest(raw: RawLatest) -> int | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from wearables_platform.api.latest import FleetView, latest_values, only_visible, recent_anomaly
+from wearables_platform.api.latest import FleetView, Visible, latest_values, only_visible, recent_anomaly
 from wearables_platform.clients.redis import MAX_ANOMALIES
 from wearables_platform.errors import StoreUnavailable
 from wearables_platform.web.problems import RETRY_AFTER_S, RequestRefused
@@ -83,7 +83,7 @@ class LiveStream:
     clock: Callable[[], datetime]
     device_id: str | None
     limit: int
-    visible: frozenset[str] | None
+    visible: Visible
     platform: Callable[[], dict[str, Any]]
     last_anomaly_id: str | None = None
     _sent: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -135,7 +135,9 @@ class LiveStream:
         yield _frame("anomalies", {"items": items}, event_id=self.last_anomaly_id)
 
     def _trace_frames(self, device_id: str) -> Iterator[bytes]:
-        points = [point for point in self.fleet.source.trace(device_id, self._trace_us) if math.isfinite(point[1])]
+        # Where the device was somebody else's before, what it said then is not the reader's.
+        after_us = max(self._trace_us, (self.visible or {}).get(device_id, 0) - 1)
+        points = [point for point in self.fleet.source.trace(device_id, after_us) if math.isfinite(point[1])]
         if not points:
             return
         first = self._trace_us < 0

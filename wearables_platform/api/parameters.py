@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from wearables_platform.domain.identity import DEVICE_ID_PATTERN
 
@@ -13,16 +14,31 @@ MAX_PAGE = 1_000
 DEFAULT_PAGE = 100
 # One request, one row per day: a year and a leap day.
 MAX_DAYS = 366
+# One row per hour: a month and a day over.
+MAX_HOURLY_DAYS = 32
+MAX_POINTS = 10_000
+MAX_GAPS = 1_000
 MAX_STREAM_DEVICES = 1_000
 
 # Far beyond any reading; within, no time zone and no span of days leaves the calendar.
 FIRST_YEAR = 1900
 END_YEAR = 2200
 
+
+def _is_written_out(value: object) -> object:
+    """Refuse numbers, which would be read as seconds since 1970, or milliseconds where they are large."""
+    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d", value):
+        msg = "must begin with a date, YYYY-MM-DD"
+        raise ValueError(msg)
+    return value
+
+
 Instant = Annotated[
-    AwareDatetime, Field(ge=datetime(FIRST_YEAR, 1, 1, tzinfo=UTC), lt=datetime(END_YEAR, 1, 1, tzinfo=UTC))
+    AwareDatetime,
+    BeforeValidator(_is_written_out),
+    Field(ge=datetime(FIRST_YEAR, 1, 1, tzinfo=UTC), lt=datetime(END_YEAR, 1, 1, tzinfo=UTC)),
 ]
-Day = Annotated[date, Field(ge=date(FIRST_YEAR, 1, 1), lt=date(END_YEAR, 1, 1))]
+Day = Annotated[date, BeforeValidator(_is_written_out), Field(ge=date(FIRST_YEAR, 1, 1), lt=date(END_YEAR, 1, 1))]
 Identifier = Annotated[str, Field(pattern=DEVICE_ID_PATTERN)]
 AsOf = Annotated[
     Instant | None,
@@ -53,6 +69,14 @@ class Page(_Query):
     cursor: str | None = Field(None, max_length=512, description="`next_cursor` of the page before.")
 
 
+def _ends_after_it_starts(value: datetime | None, info: ValidationInfo) -> datetime | None:
+    start = info.data.get("from_time")
+    if value is not None and start is not None and value <= start:
+        msg = "must be later than `from`"
+        raise ValueError(msg)
+    return value
+
+
 class TimeRange(Page):
     """A page of a half-open range of event time."""
 
@@ -62,15 +86,16 @@ class TimeRange(Page):
     to_time: Instant | None = Field(
         None, alias="to", description="End of the range, exclusive (RFC 3339, with offset). Default: open."
     )
+    _check = field_validator("to_time")(_ends_after_it_starts)
 
-    @field_validator("to_time")
-    @classmethod
-    def _ends_after_it_starts(cls, value: datetime | None, info: ValidationInfo) -> datetime | None:
-        start = info.data.get("from_time")
-        if value is not None and start is not None and value <= start:
-            msg = "must be later than `from`"
-            raise ValueError(msg)
-        return value
+
+class WaveformQuery(_Query):
+    """A span of a device's signal, drawn in so many points."""
+
+    from_time: Instant = Field(alias="from", description="First instant (RFC 3339, with offset).")
+    to_time: Instant = Field(alias="to", description="End of the span, exclusive (RFC 3339, with offset).")
+    points: int = Field(2_000, ge=10, le=MAX_POINTS, description="Most points in the answer.")
+    _check = field_validator("to_time")(_ends_after_it_starts)
 
 
 class AnomalyRange(TimeRange):
@@ -79,6 +104,16 @@ class AnomalyRange(TimeRange):
     kind: str | None = Field(
         None, pattern=r"^[a-z0-9_]{1,64}$", description="Only events of this kind, such as `spike`."
     )
+
+
+def _is_a_bounded_range(value: date | None, info: ValidationInfo) -> date | None:
+    start = info.data.get("from_day")
+    if value is not None and start is not None:
+        days = (value - start).days + 1
+        if not 1 <= days <= MAX_DAYS:
+            msg = f"must be 1 to {MAX_DAYS} days from `from` on, both included; this is {days}"
+            raise ValueError(msg)
+    return value
 
 
 class DayRange(_Query):
@@ -92,22 +127,69 @@ class DayRange(_Query):
     )
     as_of: AsOf = None
 
-    @field_validator("to_day")
-    @classmethod
-    def _is_a_bounded_range(cls, value: date | None, info: ValidationInfo) -> date | None:
-        start = info.data.get("from_day")
-        if value is not None and start is not None:
-            days = (value - start).days + 1
-            if not 1 <= days <= MAX_DAYS:
-                msg = f"must be 1 to {MAX_DAYS} days from `from` on, both included; this is {days}"
-                raise ValueError(msg)
-        return value
+    _check = field_validator("to_day")(_is_a_bounded_range)
+
+
+class ExplainQuery(_Query):
+    """A number of one local day."""
+
+    day: Day = Field(description="The local day.")
+    number: Literal["steps", "heart_rate"] = Field(description="Which of the day's numbers.")
+    as_of: AsOf = None
+
+
+class DayPage(DayRange):
+    """A page of what happened in local days."""
+
+    limit: int = Field(DEFAULT_PAGE, ge=1, le=MAX_PAGE, description="Rows per page.")
+    cursor: str | None = Field(None, max_length=512, description="`next_cursor` of the page before.")
+
+
+class HourRange(DayRange):
+    """Local days of a participant, hour by hour."""
+
+    from_day: Day | None = Field(None, alias="from", description="First local day. Default: `to`.")
+
+
+ExportFormat = Annotated[
+    Literal["csv", "ndjson", "parquet"], Field(description="csv, ndjson (a JSON object per line) or parquet.")
+]
+
+
+class SignalExport(_Query):
+    """Everything of a span of event time."""
+
+    from_time: Instant = Field(alias="from", description="First instant (RFC 3339, with offset).")
+    to_time: Instant = Field(alias="to", description="End of the span, exclusive (RFC 3339, with offset).")
+    device: Identifier | None = Field(None, description="One device only.")
+    format: ExportFormat = "ndjson"
+    _check = field_validator("to_time")(_ends_after_it_starts)
+
+
+class DayExport(_Query):
+    """Everything of some local days."""
+
+    from_day: Day = Field(alias="from", description="First local day.")
+    to_day: Day = Field(alias="to", description="Last local day, included.")
+    participant: Identifier | None = Field(None, description="One participant only.")
+    format: ExportFormat = "ndjson"
+    _check = field_validator("to_day")(_is_a_bounded_range)
+
+
+class CompletenessQuery(DayRange):
+    """UTC days of a device."""
+
+    from_day: Day | None = Field(None, alias="from", description="First UTC day. Default: 29 days before `to`.")
+    to_day: Day | None = Field(None, alias="to", description="Last UTC day, included. Default: the day of `as_of`.")
 
 
 class LatestQuery(_Query):
     """How the age of a value is judged."""
 
     as_of: AsOf = None
+
+
+GroupedBy = Literal["age_group", "sex", "device_model"]
 
 
 class CohortQuery(_Query):
@@ -117,11 +199,19 @@ class CohortQuery(_Query):
     difference, which is a single person's value.
     """
 
-    by: str = Field("age_group", pattern=r"^age_group$", description="What people are grouped by.")
+    by: GroupedBy = Field("age_group", description="What people are grouped by.")
     month: str | None = Field(
         None,
         pattern=r"^(19|20|21)[0-9]{2}-(0[1-9]|1[0-2])$",
         description="One calendar month of local days, `YYYY-MM`. Default: all time.",
+    )
+
+
+class ActivityCohortQuery(CohortQuery):
+    """A published mean of activity over people."""
+
+    measure: Literal["mvpa", "steps", "enmo"] = Field(
+        "mvpa", description="Per valid day: minutes of moderate or vigorous activity, steps, or mean ENMO in milli-g."
     )
 
 

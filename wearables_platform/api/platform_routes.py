@@ -10,7 +10,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from wearables_platform.api import access
-from wearables_platform.api.answering import reply
+from wearables_platform.api.answering import cut_off_slow_readers, reply
 from wearables_platform.api.live import LiveStream
 from wearables_platform.api.parameters import ModelQuery, RecentQuery, StreamQuery
 from wearables_platform.api.replies import Models, ModelVersion, RecentAnomalies, StageCount, Stages
@@ -18,8 +18,6 @@ from wearables_platform.api.services import instant, services
 from wearables_platform.web.problems import refuse_parameter
 
 _TAG = Tag(name="platform", description="Models, counts per stage, live values.")
-SOCKET_TIMEOUT_S = 20.0
-_MAX_VISIBLE = 100_000
 _EVENT_ID = re.compile(r"\d{1,19}-\d{1,19}")
 
 
@@ -62,25 +60,25 @@ def list_stages() -> Response:
 
 def list_recent_anomalies(query: RecentQuery) -> Response:
     """Return the newest events of all devices, newest first."""
-    return reply(RecentAnomalies(items=services().fleet.recent(query.limit, _visible_devices())))
+    return reply(RecentAnomalies(items=services().fleet.recent(query.limit, access.visible_since())))
 
 
 def stream_live(query: StreamQuery) -> Response:
     """Send live values as server-sent events; reconnect with `Last-Event-ID` to miss no event."""
     if query.device is not None:
         access.visible_device(services().reads, query.device)
-    visible = _visible_devices()
+    visible = access.visible_since()
     stream = LiveStream(
         services().fleet,
         services().clock,
         query.device,
         query.limit,
         visible,
-        _platform_state(everything=visible is None),
+        _platform_state(everything=access.principal().role == "operator"),
         last_anomaly_id=_last_event_id(),
     )
     body = services().streams.open(stream)
-    _cut_off_slow_readers()
+    cut_off_slow_readers()
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return Response(body, mimetype="text/event-stream", headers=headers)
 
@@ -92,27 +90,14 @@ def _last_event_id() -> str | None:
     return given
 
 
-def _cut_off_slow_readers() -> None:
-    """Bound how long a write may wait for the reader, so that one who stalls gives its thread back."""
-    connection = request.environ.get("gunicorn.socket")
-    if connection is not None:
-        connection.settimeout(SOCKET_TIMEOUT_S)
-
-
-def _visible_devices() -> frozenset[str] | None:
-    studies = access.principal().study_filter
-    if studies is None:
-        return None
-    rows = services().reads.rows("list_devices", studies=studies, after=None, limit=_MAX_VISIBLE)
-    return frozenset(row["device_id"] for row in rows)
-
-
 def _platform_state(*, everything: bool) -> Any:
     """Return what tells the page of models and stages; built here because a stream outlives its request."""
     reads, source = services().reads, services().fleet.source
 
     def state() -> dict[str, Any]:
-        stages = reads.rows("list_stage_counts") if everything else []
+        if not everything:
+            return {"models": source.live_models(), "counters": {}, "stages": []}
+        stages = reads.rows("list_stage_counts")
         return {"models": source.live_models(), "counters": source.counters(), "stages": stages}
 
     return state

@@ -70,71 +70,51 @@ class Latest(BaseModel):
     sensors: list[SensorValue] = Field(description="Newest values of declared sensor types, by name.")
 
 
-class DaySpan(BaseModel):
-    """A local day; 23 or 25 hours where the clock changes."""
-
-    local_day: date = Field(description="Day in the participant's time zone.")
-    day_start: datetime = Field(description="Its first instant.")
-    day_end: datetime = Field(description="Its end, exclusive.")
-    hours_in_day: float = Field(description="Its length, hours.")
-    status: Literal["final", "provisional", "missing"] = Field(
-        description="missing: nothing was measured, which is not the same as zero."
+class _Group(BaseModel):
+    group: str = Field(description="Age in the year of measurement, sex, or device model, as `by` says.")
+    hidden: bool = Field(
+        description="True where the group, or what would be left over beside it, is smaller than `min_group_size`."
     )
+    n_people: int | None = Field(description="People in the group; null where hidden.")
 
 
-class DailySteps(DaySpan):
-    """Steps of a local day."""
-
-    step_count: int | None = Field(description="Steps; null where nothing was reported.")
-    coverage: float = Field(description="Share of the day covered by step reports, 0 to 1.")
-
-
-class DailyHeartRate(DaySpan):
-    """Heart rate of a local day."""
-
-    mean_bpm: float | None = Field(description="Mean of the readings, beats per minute.")
-    min_bpm: float | None = Field(description="Lowest reading, beats per minute.")
-    max_bpm: float | None = Field(description="Highest reading, beats per minute.")
-    resting_bpm: float | None = Field(description="Resting heart rate, beats per minute.")
-    readings: int = Field(description="Readings, count.")
-
-
-class DailyStepsReply(BaseModel):
-    """A participant's steps per local day, oldest first."""
-
-    participant_id: str
-    time_zone: str = Field(description="IANA zone of the participant.")
-    as_of: datetime = Field(description="The instant the answer is for.")
-    items: list[DailySteps]
-
-
-class DailyHeartRateReply(BaseModel):
-    """A participant's heart rate per local day, oldest first."""
-
-    participant_id: str
-    time_zone: str = Field(description="IANA zone of the participant.")
-    as_of: datetime = Field(description="The instant the answer is for.")
-    items: list[DailyHeartRate]
-
-
-class HeartRateGroup(BaseModel):
+class HeartRateGroup(_Group):
     """One group of people."""
 
-    age_group: str = Field(description="Age in the year of measurement, years.")
-    hidden: bool = Field(description="True where the group is smaller than `min_group_size`, or empty.")
-    n_people: int | None = Field(description="People in the group; null where hidden.")
+    age_group: str | None = Field(description="The same as `group` where that is an age; null otherwise.")
     heart_rate_mean_bpm: float | None = Field(
         description="Mean of the people's means, beats per minute; null where hidden."
     )
+    heart_rate_mean_low_bpm: float | None = Field(description="Lower end of its 95 % bootstrap interval.")
+    heart_rate_mean_high_bpm: float | None = Field(description="Upper end of it.")
 
 
-class HeartRateGroups(BaseModel):
-    """Mean heart rate by group: the mean of per-person means, so that people who send more do not count more."""
+class ActivityGroup(_Group):
+    """One group of people."""
 
-    by: str
+    mean: float | None = Field(description="Mean of the people's means, in `unit`; null where hidden.")
+    low: float | None = Field(description="Lower end of its 95 % bootstrap interval.")
+    high: float | None = Field(description="Upper end of it.")
+
+
+class _Groups(BaseModel):
+    by: str = Field(description="What people are grouped by.")
     month: str | None = Field(description="The month asked for; null is all time.")
     min_group_size: int = Field(description="Groups of fewer people are hidden.")
+
+
+class HeartRateGroups(_Groups):
+    """Mean heart rate by group: the mean of per-person means, so that people who send more do not count more."""
+
     groups: list[HeartRateGroup]
+
+
+class ActivityGroups(_Groups):
+    """Mean activity by group: the mean of per-person means over valid days."""
+
+    measure: str
+    unit: str = Field(description="Unit of the means, UCUM.")
+    groups: list[ActivityGroup]
 
 
 class WindowFeatures(BaseModel):
@@ -181,6 +161,68 @@ class AnomalyPage(BaseModel):
 
     items: list[Anomaly]
     next_cursor: str | None = Field(description="Where the next page begins; null on the last.")
+
+
+class WaveformPart(BaseModel):
+    """Points from one source, oldest first, a list per column. Null columns are those the source does not tell."""
+
+    source: Literal["lake", "sql"] = Field(description="lake: the raw samples. sql: features per second.")
+    level: str = Field(description="What points were read from: `samples`, or cells such as `100 ms`.")
+    width_us: int = Field(description="What a point stands for, microseconds; 0 where points are samples.")
+    time_us: list[int] = Field(description="Begin of each point, microseconds since 1970.")
+    n: list[int] = Field(description="Samples in it, count.")
+    x_min_g: list[float] | None = Field(description="Least sample along x, g.")
+    x_mean_g: list[float] | None = Field(description="Mean along x, g.")
+    x_max_g: list[float] | None = Field(description="Greatest sample along x, g.")
+    y_min_g: list[float] | None = Field(description="Least sample along y, g.")
+    y_mean_g: list[float] | None = Field(description="Mean along y, g.")
+    y_max_g: list[float] | None = Field(description="Greatest sample along y, g.")
+    z_min_g: list[float] | None = Field(description="Least sample along z, g.")
+    z_mean_g: list[float] | None = Field(description="Mean along z, g.")
+    z_max_g: list[float] | None = Field(description="Greatest sample along z, g.")
+    vm_min_g: list[float] | None = Field(description="Least vector magnitude, g.")
+    vm_mean_g: list[float] | None = Field(description="Mean vector magnitude, g.")
+    vm_max_g: list[float] | None = Field(description="Greatest vector magnitude, g.")
+
+
+class WaveformReply(BaseModel):
+    """A device's acceleration over a span, in at most so many points; where nothing was measured there is none."""
+
+    device_id: str
+    points: int = Field(description="Points in the answer, at most as many as were asked for.")
+    lake_until: datetime | None = Field(description="How far the lake reaches in the span; later points are from SQL.")
+    parts: list[WaveformPart]
+
+
+class CompleteDay(BaseModel):
+    """How much of a UTC day a device measured."""
+
+    day: date = Field(description="UTC day.")
+    measured_s: float = Field(description="Time that has samples, seconds.")
+    share: float = Field(description="Share of the day that has samples, 0 to 1; of today, of the time so far.")
+    windows: int = Field(description="Seconds with samples, count.")
+    gaps: int = Field(description="Times messages did not come, count.")
+    messages_missing: int = Field(description="Messages that did not come, count.")
+
+
+class Gap(BaseModel):
+    """Messages that did not come."""
+
+    boot_id: str = Field(description="Run of the client they belong to.")
+    first_sequence: int = Field(description="Sequence number of the first.")
+    last_sequence: int = Field(description="Sequence number of the last.")
+    after_time: datetime = Field(description="Event time of the last message before them.")
+    before_time: datetime = Field(description="Event time of the first message after them.")
+
+
+class Completeness(BaseModel):
+    """How complete a device's days are, oldest first."""
+
+    device_id: str
+    as_of: datetime
+    items: list[CompleteDay]
+    gaps: list[Gap] = Field(description="The gaps of these days, oldest first.")
+    gaps_truncated: bool = Field(description="True where there are more gaps than are listed.")
 
 
 class RecentAnomaly(BaseModel):

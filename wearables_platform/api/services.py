@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,8 @@ from wearables_platform.api.answering import Metrics
 from wearables_platform.api.latest import FleetView
 from wearables_platform.api.live import LiveStreams
 from wearables_platform.api.reads import Reads
+from wearables_platform.clients.lake import Lake
+from wearables_platform.clients.request_rates import RequestRates
 
 Clock = Callable[[], datetime]
 EXTENSION = "wearables"
@@ -27,6 +30,11 @@ class Services:
     metrics: Metrics
     clock: Clock
     min_group_size: int
+    # None where the settings name none: signals are then drawn from SQL alone.
+    lake: Lake | None
+    export_slots: threading.BoundedSemaphore
+    request_rates: RequestRates
+    requests_per_minute: int
 
 
 def services() -> Services:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -24,14 +23,12 @@ from wearables_platform.clients.sql import Connection, SqlClient
 from wearables_platform.domain.groups import age_band
 from wearables_platform.domain.time_policy import SETTLED_AFTER
 from wearables_platform.partitions import local_days
+from wearables_platform.signals.bootstrap import bootstrap_interval
 from wearables_platform.signals.trend import Floats
 
 DEFINITION_VERSION: Final = "cohort-baselines/1"
 # A person with fewer valid days in the month is not counted (the field's custom for a week).
 MIN_PERSON_DAYS: Final = 4
-RESAMPLES: Final = 1_000
-# So many numbers are drawn at once: 16 MB, however large the group.
-DRAWS_AT_ONCE: Final = 1 << 20
 # The last zone on Earth ends a day 12 hours after UTC.
 _LAST_ZONE: Final = timedelta(hours=12)
 _PERCENTILES: Final = (5, 25, 50, 75, 95)
@@ -129,17 +126,6 @@ def published(sizes: Mapping[str, int], people: int, min_group_size: int) -> set
     while shown and 0 < people - sum(sizes[member] for member in shown) < min_group_size:
         shown.remove(min(shown, key=lambda member: (sizes[member], member)))
     return shown
-
-
-def bootstrap_interval(values: Floats, key: Iterable[object]) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the mean over resampled people; the key is the seed: it stays the same."""
-    seed = hashlib.sha256("|".join(map(str, key)).encode()).digest()
-    rng, n = np.random.default_rng(int.from_bytes(seed[:8], "big")), len(values)
-    at_once = max(1, DRAWS_AT_ONCE // n)
-    parts = [min(at_once, RESAMPLES - done) for done in range(0, RESAMPLES, at_once)]
-    means = np.concatenate([values[rng.integers(0, n, (part, n))].mean(axis=1) for part in parts])
-    low, high = np.percentile(means, (2.5, 97.5))
-    return float(low), float(high)
 
 
 def _write_month(connection: Connection, month: date, as_of: datetime, run_id: str, min_group_size: int) -> int:

@@ -11,12 +11,10 @@ from wearables_platform.batch.measures import queries
 from wearables_platform.clients.sql import SqlClient
 from wearables_platform.domain.groups import DEFAULT_CUT_POINTS
 from wearables_platform.domain.heart_zones import ADULT_AGES, DEFAULT_HEART_ZONES
+from wearables_platform.domain.time_policy import LONGEST_READING_S
 from wearables_platform.partitions import local_days
 
 DEFINITION_VERSION: Final = "daily-heart-rate/1"
-# A reading stands for the time to the next one, up to twice the slowest rhythm common on wrists (5 minutes): a single
-# reading that is missing leaves no hole, an hour without the watch does.
-LONGEST_S: Final = 600
 # Below so many readings a 5th percentile is hardly more than the least of them.
 MIN_RESTING_READINGS: Final = 60
 # A minute of which less was measured does not tell whether the watch was still.
@@ -44,7 +42,7 @@ def write_daily_heart_rate(sql: SqlClient, utc_days: Sequence[str], as_of: datet
             first_day=first,
             last_day=last,
             as_of=as_of,
-            longest_s=LONGEST_S,
+            longest_s=LONGEST_READING_S,
             min_resting_readings=MIN_RESTING_READINGS,
             still_mg=DEFAULT_CUT_POINTS.light_mg,
             min_coverage=MIN_COVERAGE,

@@ -85,6 +85,17 @@ def waveform(lake: Lake, device_id: str, first_us: int, end_us: int, max_points:
     return Waveform(width_us, level_us, cells.start_us, cells.n, cells.low_g, cells.mean_g, cells.high_g)
 
 
+def lake_reach_us(lake: Lake, first_us: int, end_us: int) -> int | None:
+    """Return how far the lake reaches in [first, end): where its newest sample there ends, None without any."""
+    reaches = [
+        min(end_us, file.max_time_us)
+        for raw, _ in _partitions(lake, first_us, end_us)
+        for file in raw.files
+        if file.max_time_us is not None and file.max_time_us > first_us
+    ]
+    return max(reaches, default=None)
+
+
 def _partitions(lake: Lake, first_us: int, end_us: int) -> list[tuple[Manifest, Manifest | None]]:
     """Return the raw manifests of the days that may hold the span, and those of their levels that are up to date."""
     # A message belongs to the day it begins in; none is longer than half a day.

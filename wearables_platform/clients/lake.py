@@ -33,6 +33,7 @@ from wearables_platform.clients.parquet import (
     row_groups,
 )
 from wearables_platform.errors import ConfigError, LakeConflict, StoreRefused, StoreUnavailable
+from wearables_platform.settings import Settings
 from wearables_platform.wire.lake_schemas import schema_of
 
 __all__ = ["DataFile", "Edition", "Lake", "Manifest", "Objects", "PartitionWriter", "open_lake", "parquet_bytes"]
@@ -244,6 +245,16 @@ def open_lake(url: str, *, access_key: str | None = None, secret_key: str | None
         return Lake(S3Objects(parts.netloc, parts.path.strip("/"), options, access_key, secret_key))
     msg = f"WEARABLES_LAKE_URL must be file:///directory or s3://bucket/prefix, not {parts.scheme}://..."
     raise ConfigError(msg)
+
+
+def configured_lake(settings: Settings) -> Lake:
+    """Open the lake the settings name, with their keys."""
+    access, secret = settings.lake_access_key, settings.lake_secret_key
+    return open_lake(
+        settings.require("lake_url"),
+        access_key=access.get_secret_value() if access else None,
+        secret_key=secret.get_secret_value() if secret else None,
+    )
 
 
 _PARTS = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=2)

@@ -153,6 +153,19 @@ class SqlClient:
         with self.transaction() as connection:
             return rows_in(connection, query, parameters)
 
+    @contextmanager
+    def stream(
+        self, query: str, parameters: Mapping[str, Any] | None = None, *, batch_rows: int = 2_000
+    ) -> Iterator[tuple[list[tuple[str, int]], Iterator[list[tuple[Any, ...]]]]]:
+        """Run one query with a cursor on the server: yield its columns (name, type OID) and its rows in batches.
+
+        However many rows there are, two batches of them are in memory. The connection is held until the end.
+        """
+        with self.transaction() as connection, connection.cursor(name="streamed") as cursor:
+            cursor.execute(_as_query(query), parameters)
+            columns = [(column.name, column.type_code) for column in cursor.description or ()]
+            yield columns, iter(lambda: cursor.fetchmany(batch_rows), [])
+
     def execute(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None) -> int:
         """Run one statement in its own transaction and return how many rows it touched."""
         with self.transaction() as connection:

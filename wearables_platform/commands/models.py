@@ -16,12 +16,12 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from wearables_platform.clients.lake import Lake, open_lake
+from wearables_platform.clients.lake import Lake, configured_lake
 from wearables_platform.clients.sql import SqlClient
 from wearables_platform.models.live_scores import read_live_scores
 from wearables_platform.models.registry import ModelRegistry, ModelVersion
 from wearables_platform.models.releases import ReleaseLog
-from wearables_platform.settings import Settings, load_settings
+from wearables_platform.settings import load_settings
 
 _JSON = typer.Option(False, "--json", help="Print JSON.")
 _NAME = typer.Argument(help="Name of the model, such as activity_anomaly or device_thresholds.")
@@ -55,15 +55,9 @@ def open_place() -> Place:
     who = f"{getpass.getuser()}, wearables models"
     key = settings.require("model_signing_key")
     registry = ModelRegistry(sql, key, who)
-    return Place(registry, sql, lambda: _lake(settings), lambda: ReleaseLog(settings.require("kafka_url"), key))
-
-
-def _lake(settings: Settings) -> Lake:
-    keys = {
-        "access_key": settings.lake_access_key.get_secret_value() if settings.lake_access_key else None,
-        "secret_key": settings.lake_secret_key.get_secret_value() if settings.lake_secret_key else None,
-    }
-    return open_lake(settings.require("lake_url"), **keys)
+    return Place(
+        registry, sql, lambda: configured_lake(settings), lambda: ReleaseLog(settings.require("kafka_url"), key)
+    )
 
 
 @contextmanager

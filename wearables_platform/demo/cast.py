@@ -17,7 +17,8 @@ TIME_ZONES: Final = ("Europe/Berlin", "America/New_York")
 WORN_NOW: Final = tuple(f"now-{number:02d}" for number in range(1, 4))
 RECORDED_PEOPLE: Final = 10  # as many as the recordings hold
 FLEET_DEVICES: Final = 6
-# People who send heart rate and steps, by age band; the last is below the minimum group size of five.
+# People who send heart rate and steps, by age band; the last is below the minimum group size of five, and the one
+# before it is hidden with it: the whole less all the others would be those three.
 PEOPLE_PER_BAND: Final = (9, 8, 8, 6, 5, 3)
 REGISTERED_AT: Final = datetime(2026, 2, 20, tzinfo=UTC)
 

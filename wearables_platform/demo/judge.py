@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from wearables_platform.batch.cohort_baselines import published
 from wearables_platform.clients.lake import Lake, open_lake
 from wearables_platform.clients.mongo import DocumentStore
 from wearables_platform.clients.redis_reads import LatestReader
@@ -17,7 +18,6 @@ from wearables_platform.clients.sql import SqlClient
 from wearables_platform.demo import findings, lines
 from wearables_platform.demo.cast import RECORDINGS_START, Cast
 from wearables_platform.demo.lines import Gap, Line, Spike
-from wearables_platform.domain.groups import AGE_BANDS, age_band
 from wearables_platform.domain.identity import boot_text
 from wearables_platform.edge.client import ClientConfig
 from wearables_platform.edge.recordings import replay_messages
@@ -153,12 +153,13 @@ class Judge:
         people: dict[str, list[float]] = defaultdict(list)
         for person, mean in sorted(truth.mean_heart_rate.items()):
             people[truth.age_group[person]].append(mean)
-        published = {band: (sum(m) / len(m), len(m)) for band, m in people.items() if len(m) >= smallest}
-        hidden = [band for low, _ in AGE_BANDS if (band := age_band(low)) and 0 < len(people[band]) < smallest]
+        shown = published({band: len(means) for band, means in people.items()}, len(truth.mean_heart_rate), smallest)
+        large = {band: (sum(people[band]) / len(people[band]), len(people[band])) for band in shown}
+        hidden = people.keys() - shown
         settings = self._stores.settings
         url = f"http://{settings.bind_host}:{settings.require('api_port')}"
         found = findings.published_age_groups(url, settings.require("api_token"))
-        return lines.heart_rate_by_age_group(published, hidden, found)
+        return lines.heart_rate_by_age_group(large, hidden, found)
 
     def _sensor_types(self) -> Line:
         rule = "count, least, greatest, mean per person and local day"

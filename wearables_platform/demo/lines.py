@@ -198,7 +198,7 @@ def heart_rate_by_age_group(
 ) -> Line:
     """Compare published group means (bpm, people) with the planted; small groups must not appear.
 
-    `planted` holds the groups large enough to be published, `hidden` the names of the others.
+    `planted` holds the groups to be published, `hidden` the names of the others: too small, or giving those away.
     """
     problems = [f"{group} is below the minimum size and was published" for group in sorted(set(hidden) & set(found))]
     problems += [f"missing group {group}" for group in sorted(planted.keys() - found.keys())]
@@ -209,7 +209,7 @@ def heart_rate_by_age_group(
             problems.append(f"{group}: planted {mean:.8f} bpm of {people}, found {seen_mean:.8f} bpm of {seen_people}")
     if not hidden:
         problems.append("no small group was planted: hiding is not shown")
-    rule = "mean of per-person means equal to 1e-6, small band hidden"
+    rule = "mean of per-person means equal to 1e-6, small bands hidden"
     return _line("heart_rate_by_age_group", rule, f"{len(planted)} + {len(hidden)} hidden", len(found), problems)
 
 

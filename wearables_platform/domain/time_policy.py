@@ -30,6 +30,9 @@ REGISTRATION_SPAN_US = 30 * US_PER_DAY
 CLOCK_STEP_TOLERANCE_US = 500_000
 # Late uploads of a local day's evening are in when it has been over for so long.
 SETTLED_AFTER = timedelta(hours=24)
+# A heart-rate reading stands for the time to the next one, up to twice the slowest rhythm common on wrists (5 minutes):
+# a single reading that is missing leaves no hole, an hour without the watch does.
+LONGEST_READING_S = 600
 
 
 def to_us(moment: datetime) -> int:

@@ -107,7 +107,9 @@ def documented_problems() -> dict[str | int, type[BaseModel] | dict[Any, Any] | 
     reasons = {
         "400": "A parameter is malformed, unknown or out of bounds; `parameters` names it.",
         "401": "The token is missing or not known.",
+        "403": "The token may not see this.",
         "404": "There is no such thing, or it is not yours to see.",
+        "429": "The token has asked too often; try again after `Retry-After` seconds.",
         "503": "A store does not answer now; try again after `Retry-After` seconds.",
     }
     return {status: {"description": text, "content": dict(content)} for status, text in reasons.items()}

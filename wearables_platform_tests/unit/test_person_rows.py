@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wearables_platform.batch.cohort_baselines import Person, baselines, bootstrap_interval, published
+from wearables_platform.batch.cohort_baselines import Person, baselines, published
 from wearables_platform.batch.measures import PersonDay
 from wearables_platform.batch.weekly_trend import MIN_VALID_DAYS, TREND_DAYS, trends, weeks_touched
+from wearables_platform.signals.bootstrap import bootstrap_interval
 
 MONDAY = date(2026, 3, 23)
 ZONES = {"p": ZoneInfo("Europe/Berlin")}

@@ -71,6 +71,8 @@ def settings(api_sql_url: str, live_url: str) -> Settings:
 def caller(world: World, settings: Settings, live_url: str) -> Caller:
     """The operator, at `NOW`."""
     reader = LatestReader(live_url, "api-tests")
-    tokens = Tokens({TOKEN: Principal("operator", None), LONDON_TOKEN: Principal("london", frozenset({"london"}))})
+    tokens = Tokens(
+        {TOKEN: Principal("operator", None, "operator"), LONDON_TOKEN: Principal("london", frozenset({"london"}))}
+    )
     app = create_app(settings, reader, clock=lambda: NOW, tokens=tokens)
     return Caller(app.test_client())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from statistics import fmean
 
 import pytest
 
@@ -87,40 +86,6 @@ def test_daily_heart_rate_comes_from_the_same_days(caller: Caller, world: World,
     )
     assert (measured["hours_in_day"], measured["status"]) == (23.0, "final")
     assert (missing["mean_bpm"], missing["readings"], missing["status"]) == (None, 0, "missing")
-
-
-def test_a_cohort_mean_is_the_mean_of_peoples_means_and_small_groups_are_hidden(caller: Caller, world: World) -> None:
-    world.study("sleep")
-    truth = []
-    for n in range(5):  # 36 years old in 2026; person n sends n + 1 readings
-        device_id = world.person(f"adult-{n}", "sleep", birth_year=1990)
-        readings = [(START + timedelta(minutes=k), 60.0 + 10 * n + k) for k in range(n + 1)]
-        world.heart_rates(device_id, readings)
-        truth.append(fmean(bpm for _, bpm in readings))
-    for n in range(4):  # 66 years old: one person too few
-        world.heart_rates(world.person(f"elder-{n}", "sleep", birth_year=1960), [(START, 91.0 + n)])
-    response = caller.get("/v1/cohorts/heart-rate?by=age_group")
-    groups = {group["age_group"]: group for group in response.json["groups"]}  # type: ignore[index]
-    assert groups["30-39"]["heart_rate_mean_bpm"] == pytest.approx(fmean(truth), abs=1e-9)
-    assert groups["30-39"]["n_people"] == 5
-    hidden = {"hidden": True, "n_people": None, "heart_rate_mean_bpm": None}
-    assert groups["60-69"] == {"age_group": "60-69", **hidden}
-    # An empty group looks the same as a small one: whether somebody is in it is not said.
-    assert groups["40-49"] == {"age_group": "40-49", **hidden}
-    assert list(groups) == ["18-29", "30-39", "40-49", "50-59", "60-69", "70+"]
-    assert "92.5" not in response.text
-
-
-def test_a_cohort_month_is_made_of_local_days(caller: Caller, world: World) -> None:
-    world.study("sleep")
-    new_year_in_tokyo = datetime(2026, 2, 28, 15, tzinfo=UTC)  # 2026-03-01 00:00 in Tokyo
-    for n in range(5):
-        device_id = world.person(f"tokyo-{n}", "sleep", zone="Asia/Tokyo")
-        world.heart_rates(device_id, [(new_year_in_tokyo - timedelta(seconds=1), 50.0), (new_year_in_tokyo, 70.0 + n)])
-    march = {group["age_group"]: group for group in caller.json("/v1/cohorts/heart-rate", month="2026-03")["groups"]}
-    february = {g["age_group"]: g for g in caller.json("/v1/cohorts/heart-rate", month="2026-02")["groups"]}
-    assert march["30-39"]["heart_rate_mean_bpm"] == 72.0
-    assert february["30-39"]["heart_rate_mean_bpm"] == 50.0
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 5, 7, 1000])
