@@ -119,7 +119,8 @@ def seconds_of(inputs: Inputs, cut_points: CutPoints) -> Any:
         not_worn=not_worn,
         used=used,
         enmo_mg=rows.enmo_mg,
-        level=_level(rows.enmo_mg, cut_points),
+        level=_place(rows.enmo_mg, (cut_points.light_mg, cut_points.moderate_mg, cut_points.vigorous_mg)),
+        bin=_place(rows.enmo_mg, ENMO_EDGES_MG[1:]),
     )
 
 
@@ -220,10 +221,11 @@ def _of_days(inputs: Inputs, rows: Any) -> Any:
 
 
 def _sums(rows: Any, *keys: str) -> Any:
-    """Return `SUMS` per key: counted from each limit and edge up, and subtracted: less work than a count per class."""
-    from_level = [f"from_level_{level}" for level in range(len(INTENSITIES))]
-    from_edge = [f"from_edge_{number}" for number in range(len(BINS))]
-    counted = rows.group_by(*keys).aggregate(
+    """Return `SUMS` per key: first per key and kind of second, of which there are few, then over the kinds.
+
+    A count per class and bin over all seconds would look at each of them some thirty times.
+    """
+    kinds = rows.group_by(*keys, "level", "bin", "worn", "not_worn", "used").aggregate(
         windows=rows.count(),
         coverage_ppm=_total(rows.coverage_ppm),
         enmo_windows=rows.enmo.count(),
@@ -231,29 +233,26 @@ def _sums(rows: Any, *keys: str) -> Any:
         mad_windows=rows.mad.count(),
         mad_sum=_total(rows.mad),
         steps=_total(rows.steps),
-        worn_s=rows.count(where=rows.worn),
-        not_worn_s=rows.count(where=rows.not_worn),
-        worn_enmo_sum=_total(ibis.ifelse(rows.used, rows.enmo, None)),
-        unclassified_s=rows.count(where=~rows.used & ~rows.not_worn),
-        **{name: rows.count(where=rows.used & (rows.level >= level)) for level, name in enumerate(from_level)},
-        **{
-            name: rows.count(where=rows.used & (rows.enmo_mg >= float(edge)))
-            for name, edge in zip(from_edge, ENMO_EDGES_MG, strict=True)
-        },
     )
-    classes = {**_steps(counted, INTENSITIES, from_level), **_steps(counted, BINS, from_edge)}
-    unknown = counted.windows - counted.worn_s - counted.not_worn_s
-    return counted.mutate(wear_unknown_s=unknown, **classes).select(*keys, *SUMS)
+    seconds, used = kinds.windows, kinds.used
+    sums = {name: _total(kinds[name]) for name in SUMS[: SUMS.index("steps") + 1]}
+    classes = {name: _total(seconds, used & (kinds.level == level)) for level, name in enumerate(INTENSITIES)}
+    bins = {name: _total(seconds, used & (kinds.bin == number)) for number, name in enumerate(BINS)}
+    counted = kinds.group_by(*keys).aggregate(
+        **sums,
+        worn_s=_total(seconds, kinds.worn),
+        not_worn_s=_total(seconds, kinds.not_worn),
+        wear_unknown_s=_total(seconds, ~kinds.worn & ~kinds.not_worn),
+        worn_enmo_sum=_total(kinds.enmo_sum, used),
+        unclassified_s=_total(seconds, ~used & ~kinds.not_worn),
+        **classes,
+        **bins,
+    )
+    return counted.select(*keys, *SUMS)
 
 
-def _steps(counted: Any, names: Sequence[str], at_least: Sequence[str]) -> dict[str, Any]:
-    """Return how many are in each class, from how many are in it or above."""
-    above = [counted[name] for name in at_least[1:]]
-    return {name: counted[low] - high for name, low, high in zip(names, at_least, [*above, 0], strict=True)}
-
-
-def _total(values: Any) -> Any:
-    return values.sum().fill_null(0).cast("int64")
+def _total(values: Any, where: Any = None) -> Any:
+    return values.sum(where=where).fill_null(0).cast("int64")
 
 
 def _millionths(values: Any) -> Any:
@@ -261,6 +260,7 @@ def _millionths(values: Any) -> Any:
     return (values * float(MILLION) + 0.5).floor().cast("int64")
 
 
-def _level(enmo_mg: Any, cut_points: CutPoints) -> Any:
-    limits = (cut_points.light_mg, cut_points.moderate_mg, cut_points.vigorous_mg)
-    return sum(((enmo_mg >= limit).cast("int64") for limit in limits), start=ibis.literal(0, "int64"))
+def _place(values: Any, limits: Sequence[float]) -> Any:
+    """Return how many of the ascending limits a value has reached."""
+    below = [(values < limit, place) for place, limit in enumerate(limits)]
+    return ibis.cases(*below, else_=len(limits)).cast("int64")
