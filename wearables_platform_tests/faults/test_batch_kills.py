@@ -36,7 +36,7 @@ from wearables_platform.clients.sql import SqlClient
 from wearables_platform.clients.lake_files import FileObjects
 from wearables_platform.clients.lake_writer import manifest_key
 from wearables_platform.domain.channels import ACCELERATION
-from wearables_platform_tests.stream_logs import NoModel
+from wearables_platform.models.predict import ModelTimeline
 
 mongo_url, sql_url, lake_url, day = sys.argv[1:]
 
