@@ -192,11 +192,12 @@ class ParityCounts:
     clean, clean_equal
         Final rows of the stream that nothing marked, and how many of them batch computes bit-equal.
     dirty, dirty_equal_after
-        Rows with a recorded cause, and how many of them the database now holds as batch computes them.
+        Rows with a recorded cause that can change no more, and how many of them the database now holds as batch
+        computes them.
     unexplained
         Differing, missing or superfluous rows without a cause: none, or something is wrong.
     provisional, awaited
-        Rows the stream has not finished: they prove nothing yet.
+        Rows the stream has not finished, or with a cause and not settled: they prove nothing yet.
     examples
         Keys of some unexplained rows.
     """
@@ -219,8 +220,11 @@ def count_parity(
     after = compare(batch, stored, columns)
     dirty = np.fromiter(evidence.dirty, np.int64, len(evidence.dirty))
     dirty = np.intersect1d(dirty, np.union1d(np.union1d(batch.keys, streamed.keys), stored.keys))
-    provisional = np.setdiff1d(streamed.keys[streamed.columns["provisional"].astype(bool)], dirty)
-    open_keys = np.union1d(dirty, provisional)
+    undecided = np.setdiff1d(dirty, evidence.settled)  # batch may not replace these yet, so they need not be equal
+    dirty = np.setdiff1d(dirty, undecided)
+    marked = np.union1d(dirty, undecided)
+    provisional = np.setdiff1d(streamed.keys[streamed.columns["provisional"].astype(bool)], marked)
+    open_keys = np.union1d(marked, provisional)
     clean = np.intersect1d(np.setdiff1d(streamed.keys, open_keys), evidence.settled)
     clean_equal = np.intersect1d(clean, first.equal)
     missing = np.setdiff1d(first.only_left, np.union1d(open_keys, evidence.awaited))
@@ -234,6 +238,6 @@ def count_parity(
         len(dirty) - len(unequal_dirty),
         len(wrong),
         len(provisional),
-        len(awaited),
+        len(awaited) + len(undecided),
         tuple(wrong[:20].tolist()),
     )

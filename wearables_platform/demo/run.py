@@ -125,12 +125,13 @@ class Demo:
             wait_until_windows(stores, truth.windows, truth.devices, check, say)
         with self._step("the rest of cleaning, aggregating and learning, begun before the fleet (Dagster)") as say:
             self._wait_for(LEARN, None, instance, say)
-        self._begin(PROVE)
-        with self._step("recompute and compare with the stream (Dagster)") as say:
-            self._wait_for(PROVE, None, instance, say)
         with self._step("promote the model in shadow, and take it back") as say:
             self._end_loop(check, say)
             wait_until_consumed(stores, check, say)
+        # Not before: while a partition goes on, batch leaves the last rows of its devices to the stream.
+        self._begin(PROVE)
+        with self._step("recompute and compare with the stream (Dagster)") as say:
+            self._wait_for(PROVE, None, instance, say)
         with self._step("hold what was found against what was planted"):
             letters = [tuple(row) for row in json.loads(self._path("vitals-letters.json").read_text())]
             planted = Planted(self._cast, truth, vitals.result(), letters)

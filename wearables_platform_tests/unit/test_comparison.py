@@ -114,6 +114,15 @@ def test_parity_explains_every_difference_by_a_cause_or_counts_it(
     assert counts.dirty == counts.dirty_equal_after
 
 
+def test_a_row_with_a_cause_need_not_be_equal_before_batch_may_replace_it() -> None:
+    computed, said, dirty = {1: 1.0, 2: 2.0}, {1: 9.0, 2: 9.0}, {1: "late", 2: "late"}
+    counts = count_parity(
+        rows(computed), rows(said), rows(said), VALUES, evidence(dirty=dirty, settled=range(2), awaited=())
+    )
+    assert (counts.dirty, counts.dirty_equal_after, counts.awaited) == (1, 0, 1)
+    assert (counts.clean, counts.unexplained) == (0, 0)
+
+
 def test_keys_lead_back_to_device_and_instant() -> None:
     keys = DayKeys(["a", "b"], 1_000)
     made = keys.of(["b", "a"], np.array([1_500, 1_000]))

@@ -23,11 +23,13 @@ WHERE s.load_id = :load_id AND s.message_id = judged.message_id AND s.reading_nu
 
 -- name: remove_heart_rate_without_message(quantity, days, load_id)!
 -- Remove what earlier loads wrote of messages that these days of the lake no longer hold, or that no longer say it.
+-- Materialized: an index lookup would walk through a whole message for each of its readings.
+WITH held AS MATERIALIZED (SELECT * FROM staging.heart_rate WHERE load_id = :load_id)
 DELETE FROM telemetry.heart_rate h
 WHERE :quantity = 'heart_rate' AND h.message_day = ANY(:days::date[])
   AND NOT EXISTS (
-      SELECT FROM staging.heart_rate s
-      WHERE s.load_id = :load_id AND s.message_id = h.message_id AND s.device_id = h.device_id AND s.time = h.time);
+      SELECT FROM held s
+      WHERE s.message_id = h.message_id AND s.device_id = h.device_id AND s.time = h.time);
 
 -- name: set_repeated_heart_rate_aside(load_id)!
 -- One reading per device and instant: the first by message and place in it. Which one wins must not depend on the
@@ -106,13 +108,15 @@ LIMIT 20;
 
 -- name: find_heart_rate_without_message(quantity, days, first, last, load_id)
 -- Clean readings that no message of the days they name holds; those of [first, last) that name no day.
+-- Materialized: an index lookup would walk through a whole message for each of its readings.
+WITH held AS MATERIALIZED (SELECT * FROM staging.heart_rate WHERE load_id = :load_id)
 SELECT 'no message of the lake holds it' AS fault, h.message_id, h.device_id, h.time, h.bpm,
        h.message_day::text AS message_day, count(*) OVER () AS all_rows
 FROM telemetry.heart_rate h
 WHERE :quantity = 'heart_rate' AND (h.message_day = ANY(:days::date[])
            OR h.message_day IS NULL AND h.time >= :first AND h.time < :last)
   AND NOT EXISTS (
-      SELECT FROM staging.heart_rate s
-      WHERE s.load_id = :load_id AND s.message_id = h.message_id AND s.device_id = h.device_id AND s.time = h.time)
+      SELECT FROM held s
+      WHERE s.message_id = h.message_id AND s.device_id = h.device_id AND s.time = h.time)
 ORDER BY h.time, h.device_id
 LIMIT 20;

@@ -22,11 +22,13 @@ WHERE s.load_id = :load_id AND s.message_id = judged.message_id AND s.reading_nu
 
 -- name: remove_steps_without_message(quantity, days, load_id)!
 -- Remove what earlier loads wrote of messages that these days of the lake no longer hold, or that no longer say it.
+-- Materialized: an index lookup would walk through a whole message for each of its readings.
+WITH held AS MATERIALIZED (SELECT * FROM staging.steps WHERE load_id = :load_id)
 DELETE FROM telemetry.steps h
 WHERE :quantity = 'steps' AND h.message_day = ANY(:days::date[])
   AND NOT EXISTS (
-      SELECT FROM staging.steps s
-      WHERE s.load_id = :load_id AND s.message_id = h.message_id AND s.device_id = h.device_id
+      SELECT FROM held s
+      WHERE s.message_id = h.message_id AND s.device_id = h.device_id
         AND s.start_time = h.start_time);
 
 -- name: set_repeated_steps_aside(load_id)!
@@ -109,14 +111,16 @@ LIMIT 20;
 
 -- name: find_steps_without_message(quantity, days, first, last, load_id)
 -- Clean readings that no message of the days they name holds; those of [first, last) that name no day.
+-- Materialized: an index lookup would walk through a whole message for each of its readings.
+WITH held AS MATERIALIZED (SELECT * FROM staging.steps WHERE load_id = :load_id)
 SELECT 'no message of the lake holds it' AS fault, h.message_id, h.device_id, h.start_time, h.step_count,
        h.message_day::text AS message_day, count(*) OVER () AS all_rows
 FROM telemetry.steps h
 WHERE :quantity = 'steps' AND (h.message_day = ANY(:days::date[])
            OR h.message_day IS NULL AND h.start_time >= :first AND h.start_time < :last)
   AND NOT EXISTS (
-      SELECT FROM staging.steps s
-      WHERE s.load_id = :load_id AND s.message_id = h.message_id AND s.device_id = h.device_id
+      SELECT FROM held s
+      WHERE s.message_id = h.message_id AND s.device_id = h.device_id
         AND s.start_time = h.start_time)
 ORDER BY h.start_time, h.device_id
 LIMIT 20;
