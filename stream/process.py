@@ -225,13 +225,9 @@ def _follow_models(settings: Settings) -> tuple[ModelFollower, LiveModels]:
 def _lake_reader(settings: Settings) -> Callable[[str], bytes]:
     if settings.lake_url is None:
         return _refuse_to_read
-    from wearables_platform.clients.lake import open_lake  # boto3 takes half a second to import
+    from wearables_platform.clients.lake import configured_lake  # boto3 takes half a second to import
 
-    keys = {
-        "access_key": settings.lake_access_key.get_secret_value() if settings.lake_access_key else None,
-        "secret_key": settings.lake_secret_key.get_secret_value() if settings.lake_secret_key else None,
-    }
-    return files_of(open_lake(settings.lake_url, **keys))
+    return files_of(configured_lake(settings))
 
 
 def _refuse_to_read(path: str) -> bytes:

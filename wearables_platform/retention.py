@@ -4,6 +4,7 @@ A run that something rests on stays: deleting it would delete what it said of it
 """
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -97,11 +98,8 @@ def tend_tables(context: dg.OpExecutionContext) -> None:
     from wearables_platform.clients.sql import SqlClient
 
     settings = load_settings()
-    client = SqlClient(settings.require("sql_url"), "dagster tend_time_series", pool_size=1)
-    try:
+    with closing(SqlClient(settings.require("sql_url"), "dagster tend_time_series", pool_size=1)) as client:
         tended = tend(client, datetime.now(UTC), settings.feature_retention_days)
-    finally:
-        client.close()
     context.log.info("%d partitions made ahead, %d chunks or partitions dropped", tended.made, tended.dropped)
 
 

@@ -218,11 +218,9 @@ def count_parity(
     """Compare what the stream wrote (`streamed`) with batch, and what is stored now with batch where rows are dirty."""
     first = compare(batch, streamed, columns)
     after = compare(batch, stored, columns)
-    dirty = np.fromiter(evidence.dirty, np.int64, len(evidence.dirty))
-    dirty = np.intersect1d(dirty, np.union1d(np.union1d(batch.keys, streamed.keys), stored.keys))
-    undecided = np.setdiff1d(dirty, evidence.settled)  # batch may not replace these yet, so they need not be equal
-    dirty = np.setdiff1d(dirty, undecided)
-    marked = np.union1d(dirty, undecided)
+    marked = np.fromiter(evidence.dirty, np.int64, len(evidence.dirty))
+    marked = np.intersect1d(marked, np.union1d(np.union1d(batch.keys, streamed.keys), stored.keys))
+    dirty = np.intersect1d(marked, evidence.settled)  # the others batch may not replace yet: they need not be equal
     provisional = np.setdiff1d(streamed.keys[streamed.columns["provisional"].astype(bool)], marked)
     open_keys = np.union1d(marked, provisional)
     clean = np.intersect1d(np.setdiff1d(streamed.keys, open_keys), evidence.settled)
@@ -238,6 +236,6 @@ def count_parity(
         len(dirty) - len(unequal_dirty),
         len(wrong),
         len(provisional),
-        len(awaited) + len(undecided),
+        len(awaited) + len(marked) - len(dirty),
         tuple(wrong[:20].tolist()),
     )

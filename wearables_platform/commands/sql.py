@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,13 +30,8 @@ def register(app: typer.Typer) -> None:
     app.add_typer(sql, name="sql")
 
 
-@contextmanager
-def _client() -> Iterator[SqlClient]:
-    client = SqlClient(load_settings().require("sql_url"), "wearables sql", pool_size=1)
-    try:
-        yield client
-    finally:
-        client.close()
+def _client() -> closing[SqlClient]:
+    return closing(SqlClient(load_settings().require("sql_url"), "wearables sql", pool_size=1))
 
 
 def grant(

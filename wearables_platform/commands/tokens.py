@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -33,11 +33,8 @@ def register(app: typer.Typer) -> None:
 
 @contextmanager
 def _opened() -> Iterator[AccessTokens]:
-    client = SqlClient(load_settings().require("sql_url"), "wearables tokens", pool_size=1)
-    try:
+    with closing(SqlClient(load_settings().require("sql_url"), "wearables tokens", pool_size=1)) as client:
         yield AccessTokens(client)
-    finally:
-        client.close()
 
 
 def issue(
