@@ -127,7 +127,7 @@ VALUES: dict[str, list[Any]] = {
     "month": ["2026-03", "2026-02"],
     "measure": ["mvpa", "steps", "enmo"],
     "day": DAYS,
-    "number": ["steps", "heart_rate"],
+    "number": ["steps", "heart_rate", "activity"],
     "format": ["csv", "ndjson", "parquet"],
     "participant": IDS,
     "device": PATH_VALUES["device_id"],
