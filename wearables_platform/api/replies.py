@@ -204,7 +204,9 @@ class WaveformReply(BaseModel):
 
     device_id: str
     points: int = Field(description="Points in the answer, at most as many as were asked for.")
-    lake_until: datetime | None = Field(description="How far the lake reaches in the span; later points are from SQL.")
+    lake_until: datetime | None = Field(
+        description="Where the device's newest sample in the lake ends, of the span; later points are from SQL."
+    )
     parts: list[WaveformPart]
 
 
