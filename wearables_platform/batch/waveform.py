@@ -127,19 +127,24 @@ def _kept(
     """Return whether a level is kept for the device, and there are more samples than points."""
     if width_us not in WIDTHS_US:
         return False
-    # The widest level is short, says which is the narrowest that is kept, and counts the samples. Only cells within the
-    # span count: what a device measured before and after must not decide how the span is drawn.
-    columns = ["device_id", "cell_start_us", "finest_us", "n"]
-    within = (pc.field("cell_start_us") >= span[0]) & (pc.field("cell_start_us") <= span[1] - WIDTHS_US[-1])
-    tables = [
+    # The widest level is short, and says which is the narrowest that is kept.
+    kept = [zoom for _, zoom in partitions if zoom is not None]
+    widest = [
         table
-        for _, zoom in partitions
-        if zoom is not None
-        for table in (found.filter(within) for found in _level(lake, zoom, device_id, WIDTHS_US[-1], span, columns))
+        for zoom in kept
+        for table in _level(lake, zoom, device_id, WIDTHS_US[-1], span, ["device_id", "finest_us"])
         if table.num_rows
     ]
-    samples = sum(pc.sum(table.column("n")).as_py() for table in tables)
-    return samples > max_points and all(pc.max(table.column("finest_us")).as_py() <= width_us for table in tables)
+    if not widest or any(pc.max(table.column("finest_us")).as_py() > width_us for table in widest):
+        return False
+    # Only cells within the span count: what a device measured before and after must not decide how it is drawn.
+    within = (pc.field("cell_start_us") >= span[0]) & (pc.field("cell_start_us") <= span[1] - width_us)
+    counts = [
+        pc.sum(table.filter(within).column("n")).as_py() or 0
+        for zoom in kept
+        for table in _level(lake, zoom, device_id, width_us, span, ["device_id", "cell_start_us", "n"])
+    ]
+    return sum(counts) > max_points
 
 
 def _cells(lake: Lake, zoom: Manifest, device_id: str, width_us: int, span: tuple[int, int]) -> Cells:
