@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "models": ("models", "List model versions; promote the one in shadow; roll one back."),
     "sql": ("sql", "Make, list and end logins for people who write SQL."),
     "tokens": ("tokens", "Issue, list and revoke tokens of the query API."),
+    "webhooks": ("webhooks", "Tell receivers of events by signed HTTP."),
     "run": ("run", "Run one process of the platform in the foreground."),
 }
 

@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     bridge_health_port: int | None = Field(None, description="Health and metrics port of the bridge.")
     archive_health_port: int | None = Field(None, description="Health and metrics port of the archive.")
     stream_health_port: int | None = Field(None, description="Health and metrics port of the stream.")
+    webhooks_health_port: int | None = Field(None, description="Health and metrics port of the webhooks process.")
 
     topic_partitions: int = Field(
         4, ge=1, le=256, description="Partitions of every telemetry topic; fixed for a topic's life."
@@ -139,6 +140,19 @@ class Settings(BaseSettings):
 
     api_requests_per_minute: int = Field(
         600, ge=1, description="Requests per minute of each token in SQL that has no limit of its own."
+    )
+    webhook_secrets_dir: Path | None = Field(
+        None,
+        description="Directory of the files with webhook secrets; unset is `webhook-secrets` in the run directory.",
+    )
+    webhook_private_networks: str | None = Field(
+        None, description="Networks (CIDR, comma-separated) webhook receivers may be in though they are private."
+    )
+    webhook_timeout_s: float = Field(
+        15.0, gt=0, description="How long a webhook receiver may take to connect, and then to answer."
+    )
+    webhook_retry_days: int = Field(
+        3, ge=1, le=28, description="A webhook message that nobody took for so many days is given up."
     )
     api_token: SecretStr | None = Field(None, description="Bearer token the query API accepts (operator scope).")
     model_signing_key: SecretStr | None = Field(

@@ -62,11 +62,20 @@ class ApiProcess:
 
     def stop(self, *, with_signal: int = signal.SIGTERM, timeout_s: float = 20.0) -> int:
         """Signal the process, or with SIGKILL its whole group, and return its exit status."""
+        self.signal(with_signal)
+        return self.wait(timeout_s)
+
+    def signal(self, number: int) -> None:
+        """Signal the process, or with SIGKILL its whole group."""
         assert self.process is not None
-        if with_signal == signal.SIGKILL:
+        if number == signal.SIGKILL:
             os.killpg(self.process.pid, signal.SIGKILL)
         else:
-            self.process.send_signal(with_signal)
+            self.process.send_signal(number)
+
+    def wait(self, timeout_s: float | None) -> int:
+        """Wait for the process, and return its exit status."""
+        assert self.process is not None
         status = self.process.wait(timeout_s)
         self.process = None
         return status

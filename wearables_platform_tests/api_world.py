@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import psycopg
@@ -15,6 +15,11 @@ REGISTERED = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
 TOKEN = "operator-token-of-the-tests"
 LONDON_TOKEN = "a-token-that-may-see-the-london-study"
+
+
+def _noon(day: date) -> datetime:
+    """When a day's rows are written here: while it lasts, so that what was said then can be told from what is."""
+    return datetime.combine(day, time(12), UTC)
 
 
 @dataclass(frozen=True)
@@ -66,9 +71,9 @@ class World:
         self.execute(
             "INSERT INTO telemetry.daily_summary (participant_id, local_day, time_zone, hours_in_day, step_count,"
             " step_coverage, heart_rate_mean_bpm, heart_rate_min_bpm, heart_rate_max_bpm, heart_rate_readings,"
-            " resting_heart_rate_bpm, final, revision, origin)"
-            " VALUES (%s, %s, %s, 24, %s, 0.5, %s, 50, 90, 12, 52, %s, 1, 'batch')",
-            [(person, day, zone, steps, bpm, final)],
+            " resting_heart_rate_bpm, final, revision, origin, written_at)"
+            " VALUES (%s, %s, %s, 24, %s, 0.5, %s, 50, 90, 12, 52, %s, 1, 'batch', %s)",
+            [(person, day, zone, steps, bpm, final, _noon(day))],
         )
 
     def steps(self, device_id: str, spans: Sequence[tuple[datetime, timedelta, int]]) -> None:
@@ -84,12 +89,12 @@ class World:
             "INSERT INTO telemetry.daily_activity (participant_id, local_day, time_zone, begins, ends, hours_in_day,"
             " device_ids, status, windows, coverage, worn_s, not_worn_s, wear_unknown_s, unclassified_s, steps,"
             " sedentary_s, light_s, moderate_s, vigorous_s, mvpa_s, enmo_used_mean_mg, cut_points, definition_version,"
-            " final, engine, run_id, revision, origin)"
+            " final, engine, run_id, revision, origin, written_at)"
             " SELECT participant_id, %s, time_zone, %s::timestamp AT TIME ZONE time_zone,"
             " (%s + 1)::timestamp AT TIME ZONE time_zone, 24, ARRAY[participant_id || '-watch'], %s, 40000, 0.5, 40000,"
-            " 0, 0, 0, %s, 30000, 5000, %s, 0, %s, 31.5, 'test', '1', %s, 'test', 'r', 1, 'batch'"
+            " 0, 0, 0, %s, 30000, 5000, %s, 0, %s, 31.5, 'test', '1', %s, 'test', 'r', 1, 'batch', %s"
             " FROM registry.participants WHERE participant_id = %s",
-            [(day, day, day, status, steps, mvpa_s, mvpa_s, final, person)],
+            [(day, day, day, status, steps, mvpa_s, mvpa_s, final, _noon(day), person)],
         )
 
     def hour(self, device_id: str, hour_start: datetime, steps: int) -> None:

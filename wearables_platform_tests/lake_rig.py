@@ -71,12 +71,14 @@ def large_documents(count: int) -> Iterator[dict[str, Any]]:
 class ListedArchive:
     """The reads of `DocumentStore` that an export makes, over given documents of one day."""
 
-    def __init__(self, documents: Iterable[Mapping[str, Any]], count: int | None = None, *, at_once: int = 800) -> None:
-        self._documents, self._at_once = documents, at_once
+    def __init__(
+        self, documents: Iterable[Mapping[str, Any]], count: int | None = None, *, at_once: int = 800, day: str = DAY
+    ) -> None:
+        self._documents, self._at_once, self._day = documents, at_once, day
         self._count = len(documents) if isinstance(documents, list) else count or 0
 
     def aggregate(self, collection: str, pipeline: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        return [{"_id": DAY, "messages": self._count}]
+        return [{"_id": self._day, "messages": self._count}]
 
     def stream_documents(
         self, collection: str, query: Any, fields: Any = None, *, batch: int = 1_000

@@ -35,6 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "wearables_platform.schedules",
         "wearables_platform.sensors",
         "wearables_platform.api",
+        "wearables_platform.webhooks",
         "wearables_platform.bridge",
         "wearables_platform.ingest",
         "wearables_platform.archive",

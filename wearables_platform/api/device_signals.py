@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -26,6 +26,7 @@ from wearables_platform.api.participants import DEFAULT_DAYS, day_bounds
 from wearables_platform.api.replies import CompleteDay, Completeness, Gap, WaveformPart, WaveformReply
 from wearables_platform.api.services import instant, services
 from wearables_platform.batch.waveform import Waveform, lake_reach_us, waveform
+from wearables_platform.clients.lake import Lake
 from wearables_platform.domain.time_policy import US_PER_DAY, US_PER_S, from_us, to_us
 from wearables_platform.signals.zoom import point_width_us
 from wearables_platform.web.problems import refuse_parameter
@@ -61,21 +62,19 @@ def read_waveform(path: DevicePath, query: WaveformQuery) -> Response:
     first_us, end_us = to_us(query.from_time), to_us(query.to_time)
     if end_us - first_us > MAX_HOURLY_DAYS * US_PER_DAY:
         refuse_parameter("to", f"at most {MAX_HOURLY_DAYS} days can be drawn at once")
+    spans = _visible_spans(path.device_id, first_us, end_us)
     lake = services().lake
-    reach_us = None if lake is None else lake_reach_us(lake, first_us, end_us)
-    border_us = first_us if reach_us is None else min(end_us, reach_us)
-    of_lake = _share(query.points, border_us - first_us, end_us - border_us)
-    parts = []
-    if lake is not None and of_lake:
-        found = waveform(lake, path.device_id, first_us, border_us, of_lake)
-        parts.append(_lake_part(found, _visible(path.device_id, found)))
-    if of_lake < query.points:
-        parts.append(_sql_part(path.device_id, border_us, end_us, query.points - of_lake))
-    parts = [part for part in parts if part.time_us]
+    reach_us = None if lake is None else lake_reach_us(lake, path.device_id, spans)
+    parts = [
+        part
+        for span, points in zip(spans, _shares(query.points, spans), strict=True)
+        for part in _parts(lake, path.device_id, span, reach_us, points)
+        if part.time_us
+    ]
     body = WaveformReply(
         device_id=path.device_id,
         points=sum(len(part.time_us) for part in parts),
-        lake_until=None if reach_us is None else from_us(border_us),
+        lake_until=None if reach_us is None else from_us(reach_us),
         parts=parts,
     )
     return reply(body)
@@ -101,25 +100,55 @@ def list_completeness(path: DevicePath, query: CompletenessQuery) -> Response:
     return reply(body)
 
 
+def _visible_spans(device_id: str, first_us: int, end_us: int) -> list[tuple[int, int]]:
+    """Return the parts of [first, end) in which somebody the caller may see wore the device, in the order of time.
+
+    Nothing beyond them is read: how a span is drawn must not tell what was measured on others.
+    """
+    studies = access.principal().study_filter
+    if studies is None:
+        return [(first_us, end_us)]
+    spans = []
+    for row in services().reads.rows("list_visible_spans", studies=studies, device_id=device_id):
+        begin_us = max(first_us, to_us(row["valid_from"]))
+        stop_us = end_us if row["valid_to"] is None else min(end_us, to_us(row["valid_to"]))
+        if begin_us < stop_us:
+            spans.append((begin_us, stop_us))
+    return spans
+
+
+def _shares(points: int, spans: Sequence[tuple[int, int]]) -> list[int]:
+    """Return how many of the points are each span's: in proportion, all of them together."""
+    ends = np.cumsum([0, *(stop - begin for begin, stop in spans)])
+    shares: list[int] = np.diff(ends * points // max(1, int(ends[-1]))).tolist()
+    return shares
+
+
+def _parts(
+    lake: Lake | None, device_id: str, span: tuple[int, int], reach_us: int | None, points: int
+) -> Iterator[WaveformPart]:
+    first_us, end_us = span
+    border_us = first_us if reach_us is None else max(first_us, min(end_us, reach_us))
+    of_lake = _share(points, border_us - first_us, end_us - border_us)
+    if lake is not None and of_lake:
+        found = waveform(lake, device_id, first_us, border_us, of_lake)
+        yield _lake_part(found, _within(found, span))
+    if of_lake < points:
+        yield _sql_part(device_id, border_us, end_us, points - of_lake)
+
+
 def _share(points: int, of_lake_us: int, of_sql_us: int) -> int:
-    """Return how many of the points are the lake's: in proportion, but one at least for whoever has a part."""
-    if not of_lake_us or not of_sql_us:
+    """Return how many of the points are the lake's: in proportion, but one for whoever has a part, if there are two."""
+    if not of_lake_us or not of_sql_us or points < 2:
         return points if of_lake_us else 0
     return min(points - 1, max(1, points * of_lake_us // (of_lake_us + of_sql_us)))
 
 
-def _visible(device_id: str, found: Waveform) -> npt.NDArray[np.bool_]:
-    """Return which points lie wholly in spans in which somebody the caller may see wore the device."""
-    studies = access.principal().study_filter
-    if studies is None:
+def _within(found: Waveform, span: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Return which points lie wholly in a span, where somebody else may have worn the device beyond it."""
+    if access.principal().study_filter is None:
         return np.ones(len(found), bool)
-    visible = np.zeros(len(found), bool)
-    for span in services().reads.rows("list_visible_spans", studies=studies, device_id=device_id):
-        inside = found.start_us >= to_us(span["valid_from"])
-        if span["valid_to"] is not None:
-            inside &= found.start_us + max(1, found.width_us) <= to_us(span["valid_to"])
-        visible |= inside
-    return visible
+    return (found.start_us >= span[0]) & (found.start_us + max(1, found.width_us) <= span[1])
 
 
 def _lake_part(found: Waveform, visible: npt.NDArray[np.bool_]) -> WaveformPart:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
@@ -11,7 +12,7 @@ from pydantic import AwareDatetime, TypeAdapter
 
 from wearables_platform.api import access, paging
 from wearables_platform.api.answering import reply
-from wearables_platform.api.parameters import AnomalyRange, DevicePath, Identifier, LatestQuery, Page, TimeRange
+from wearables_platform.api.parameters import AnomalyRange, DevicePath, Identifier, LatestQuery, Page, SignalRange
 from wearables_platform.api.replies import (
     Anomaly,
     AnomalyPage,
@@ -63,13 +64,14 @@ def read_latest(path: DevicePath, query: LatestQuery) -> Response:
     return reply(services().fleet.one(path.device_id, instant(query.as_of), visible))
 
 
-def list_features(path: DevicePath, query: TimeRange) -> Response:
+def list_features(path: DevicePath, query: SignalRange) -> Response:
     """Return features of acceleration, one row per second that has samples, oldest first."""
     access.visible_device(services().reads, path.device_id)
-    scope = ["features", path.device_id, query.from_time, query.to_time]
+    scope = ["features", path.device_id, query.from_time, query.to_time, query.as_of]
     after = paging.read_cursor(query.cursor, scope, _WINDOW_KEY)
-    rows = services().reads.rows(
+    rows = _said_then(
         "list_features",
+        query.as_of,
         studies=access.principal().study_filter,
         device_id=path.device_id,
         from_time=query.from_time,
@@ -78,18 +80,20 @@ def list_features(path: DevicePath, query: TimeRange) -> Response:
         limit=query.limit + 1,
     )
     items, cursor = paging.cut_page(rows, query.limit, scope, ("window_start",))
-    return reply(FeaturePage(items=[WindowFeatures(**row) for row in items], next_cursor=cursor))
+    page = FeaturePage(items=[WindowFeatures(**row) for row in items], next_cursor=cursor, as_of=query.as_of)
+    return reply(page)
 
 
 def list_anomalies(path: DevicePath, query: AnomalyRange) -> Response:
     """Return events of a device whose window starts in the range, oldest first."""
     access.visible_device(services().reads, path.device_id)
-    scope = ["anomalies", path.device_id, query.from_time, query.to_time, query.kind]
+    scope = ["anomalies", path.device_id, query.from_time, query.to_time, query.kind, query.as_of]
     after: tuple[datetime | None, str | None, datetime | None] = paging.read_cursor(
         query.cursor, scope, _ANOMALY_KEY
     ) or (None, None, None)
-    rows = services().reads.rows(
+    rows = _said_then(
         "list_anomalies",
+        query.as_of,
         studies=access.principal().study_filter,
         device_id=path.device_id,
         from_time=query.from_time,
@@ -101,4 +105,11 @@ def list_anomalies(path: DevicePath, query: AnomalyRange) -> Response:
         limit=query.limit + 1,
     )
     items, cursor = paging.cut_page(rows, query.limit, scope, ("window_start", "kind", "started_at"))
-    return reply(AnomalyPage(items=[Anomaly(**row) for row in items], next_cursor=cursor))
+    return reply(AnomalyPage(items=[Anomaly(**row) for row in items], next_cursor=cursor, as_of=query.as_of))
+
+
+def _said_then(query: str, as_of: datetime | None, **parameters: Any) -> list[dict[str, Any]]:
+    """Run a query over what is said now, or its other over what was said then."""
+    if as_of is None:
+        return services().reads.rows(query, **parameters)
+    return services().reads.rows(f"{query}_said_then", **parameters, as_of=as_of)

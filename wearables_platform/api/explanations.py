@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
 
@@ -15,7 +17,36 @@ from wearables_platform.api.parameters import ExplainQuery, ParticipantPath
 from wearables_platform.api.participants import TAG
 from wearables_platform.api.services import instant, services
 
-_VALUES = {"steps": "step_count", "heart_rate": "heart_rate_mean_bpm"}
+Number = Literal["steps", "heart_rate", "activity"]
+Row = dict[str, Any]
+_VALUES = {"steps": "step_count", "heart_rate": "heart_rate_mean_bpm", "activity": "mvpa_s"}
+_DEFINED_BY = ("definition_version", "run_id", "cut_points")
+# In the order in which they are asked: a second is excluded by the first that applies.
+_RULES = ("another_device", "not_worn", "too_few_samples", "no_enmo")
+_UNITS = {"steps": "{steps}", "heart_rate": "/min", "activity": "s"}
+
+
+class ActivityNumbers(BaseModel):
+    """All numbers of a day's activity, and by what they were computed."""
+
+    wear: str = Field(description="valid, short or not_worn.")
+    coverage: float = Field(description="Share of the day that has samples, 0 to 1.")
+    windows: int = Field(description="Seconds that have data, count.")
+    worn_s: int = Field(description="Worn, seconds.")
+    not_worn_s: int = Field(description="Not worn, seconds.")
+    wear_unknown_s: int = Field(description="Not known whether worn, seconds.")
+    unclassified_s: int = Field(description="Too few samples for an intensity, seconds.")
+    steps: int | None = Field(description="Steps found in acceleration, steps.")
+    sedentary_s: int | None = Field(description="Sedentary, seconds.")
+    light_s: int | None = Field(description="Light activity, seconds.")
+    moderate_s: int | None = Field(description="Moderate activity, seconds.")
+    vigorous_s: int | None = Field(description="Vigorous activity, seconds.")
+    mvpa_s: int | None = Field(description="Moderate and vigorous activity, seconds.")
+    enmo_used_mean_mg: float | None = Field(description="Mean ENMO of the seconds used, milli-g.")
+    device_ids: list[str] = Field(description="Devices whose windows are counted.")
+    cut_points: str = Field(description="Name of the cut points between intensities.")
+    definition_version: str = Field(description="Version of the definition.")
+    run_id: str = Field(description="Run that wrote it.")
 
 
 class Revision(BaseModel):
@@ -28,6 +59,22 @@ class Revision(BaseModel):
     value: float | None = Field(description="The number; null where nothing was measured.")
     final: bool = Field(description="Whether it was final then.")
     origin: str = Field(description="Who computed it: stream or batch.")
+    activity: ActivityNumbers | None = Field(None, description="Of activity: all its numbers.")
+
+
+class ContributingWindows(BaseModel):
+    """Seconds of one device that went through one version of the code."""
+
+    device_id: str
+    feature_version: str = Field(description="Version of the features.")
+    origin: str = Field(description="Who wrote them: stream or batch.")
+    windows: int = Field(description="Seconds with data while the device was worn by the participant, count.")
+    used: int = Field(description="Of these, seconds that have an intensity, count.")
+    worn: int = Field(description="Of those that count for the day, seconds judged worn, count.")
+    wear_unknown: int = Field(description="Of those that count, seconds of which it is not known, count.")
+    first_time: datetime = Field(description="Begin of the first.")
+    last_time: datetime = Field(description="Begin of the last.")
+    greatest_revision: int = Field(description="Highest revision among them.")
 
 
 class Contribution(BaseModel):
@@ -44,11 +91,11 @@ class Contribution(BaseModel):
 
 
 class Exclusion(BaseModel):
-    """Readings a rule did not let through."""
+    """Readings, or seconds of activity, that a rule did not let through."""
 
     device_id: str
     rule: str = Field(description="Name of the rule.")
-    readings: int = Field(description="Readings, count.")
+    readings: int = Field(description="Readings, or seconds, count.")
     least: float | None = Field(description="Least of the values excluded.")
     greatest: float | None = Field(description="Greatest of them.")
 
@@ -58,7 +105,8 @@ class Definition(BaseModel):
 
     definition_version: str = Field(description="Version of the definition.")
     run_id: str = Field(description="Run that last changed the row.")
-    resting_method: str | None = Field(description="How resting heart rate was found.")
+    resting_method: str | None = Field(None, description="How resting heart rate was found.")
+    cut_points: str | None = Field(None, description="Of activity: name of the cut points between intensities.")
 
 
 class Explanation(BaseModel):
@@ -73,8 +121,9 @@ class Explanation(BaseModel):
     revisions: list[Revision] = Field(description="Everything said up to `as_of`, newest first.")
     coverage: float | None = Field(description="Share of the day the present readings stand for, 0 to 1.")
     contributions: list[Contribution] = Field(description="The clean readings of the day, as they are now.")
+    windows: list[ContributingWindows] = Field(description="Of activity: the seconds of the day, as they are now.")
     exclusions: list[Exclusion] = Field(description="What was not let through, by rule.")
-    definition: Definition | None = Field(description="Of heart rate: the definition it was computed by.")
+    definition: Definition | None = Field(description="Of heart rate, activity: what it was computed by.")
 
 
 def add_routes(api: APIBlueprint) -> None:
@@ -88,7 +137,7 @@ def add_routes(api: APIBlueprint) -> None:
 
 
 def explain_day(path: ParticipantPath, query: ExplainQuery) -> Response:
-    """Return the evidence of a day's steps or heart rate: readings, exclusions by rule, versions, earlier revisions."""
+    """Return the evidence of a day's number: readings or seconds, exclusions by rule, versions, earlier revisions."""
     reads, as_of = services().reads, instant(query.as_of)
     access.visible_participant(reads, path.participant_id)
     whose = {
@@ -96,26 +145,75 @@ def explain_day(path: ParticipantPath, query: ExplainQuery) -> Response:
         "participant_id": path.participant_id,
         "local_day": query.day,
     }
-    revisions = reads.rows("list_day_revisions", **whose, as_of=as_of)
-    definitions = reads.rows("find_day_definition", **whose) if query.number == "heart_rate" else []
-    shown = [(_revision(row, query.number), row["said_then"]) for row in revisions]
+    told = _of_activity(whose, as_of) if query.number == "activity" else _of_readings(whose, query.number, as_of)
+    shown = [(_revision(row, query.number), row["said_then"]) for row in told.revisions]
     body = Explanation(
         participant_id=path.participant_id,
         local_day=query.day,
         number=query.number,
-        unit="/min" if query.number == "heart_rate" else "{steps}",
+        unit=_UNITS[query.number],
         as_of=as_of,
         said_then=next((one for one, said in shown if said), None),
         revisions=[one for one, _ in shown],
-        coverage=_coverage(revisions, definitions, query.number),
-        contributions=[Contribution(**row) for row in reads.rows("list_day_evidence", **whose, number=query.number)],
-        exclusions=[Exclusion(**row) for row in reads.rows("list_day_exclusions", **whose, number=query.number)],
-        definition=Definition(**definitions[0]) if definitions else None,
+        coverage=told.coverage,
+        contributions=told.contributions,
+        windows=told.windows,
+        exclusions=told.exclusions,
+        definition=told.definition,
     )
     return reply(body)
 
 
-def _revision(row: dict[str, Any], number: Literal["steps", "heart_rate"]) -> Revision:
+@dataclass(frozen=True)
+class _Evidence:
+    """What the database says of a day."""
+
+    revisions: list[Row]
+    coverage: float | None
+    exclusions: list[Exclusion]
+    definition: Definition | None
+    contributions: list[Contribution] = field(default_factory=list)
+    windows: list[ContributingWindows] = field(default_factory=list)
+
+
+def _of_readings(whose: dict[str, Any], number: Number, as_of: datetime) -> _Evidence:
+    reads = services().reads
+    revisions = reads.rows("list_day_revisions", **whose, as_of=as_of)
+    definitions = reads.rows("find_day_definition", **whose) if number == "heart_rate" else []
+    return _Evidence(
+        revisions,
+        _coverage(revisions, definitions, number),
+        [Exclusion(**row) for row in reads.rows("list_day_exclusions", **whose, number=number)],
+        Definition(**definitions[0]) if definitions else None,
+        contributions=[Contribution(**row) for row in reads.rows("list_day_evidence", **whose, number=number)],
+    )
+
+
+def _of_activity(whose: dict[str, Any], as_of: datetime) -> _Evidence:
+    reads = services().reads
+    revisions = reads.rows("list_activity_revisions", **whose, as_of=as_of)
+    present = next((row for row in revisions if row["superseded_at"] is None), None)
+    rows = reads.rows("list_day_windows", **whose)
+    return _Evidence(
+        revisions,
+        None if present is None else present["coverage"],
+        _excluded_windows(rows),
+        None if present is None else Definition(**{name: present[name] for name in _DEFINED_BY}),
+        windows=[ContributingWindows(**{name: row[name] for name in ContributingWindows.model_fields}) for row in rows],
+    )
+
+
+def _excluded_windows(rows: list[Row]) -> list[Exclusion]:
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        counts.update({(row["device_id"], rule): row[rule] for rule in _RULES if row[rule]})
+    return [
+        Exclusion(device_id=device_id, rule=rule, readings=seconds, least=None, greatest=None)
+        for (device_id, rule), seconds in sorted(counts.items())
+    ]
+
+
+def _revision(row: Row, number: Number) -> Revision:
     return Revision(
         revision=row["revision"],
         said_from=row["written_at"],
@@ -124,10 +222,16 @@ def _revision(row: dict[str, Any], number: Literal["steps", "heart_rate"]) -> Re
         value=row[_VALUES[number]],
         final=row["final"],
         origin=row["origin"],
+        activity=_activity_numbers(row) if number == "activity" else None,
     )
 
 
-def _coverage(revisions: list[dict[str, Any]], definitions: list[dict[str, Any]], number: str) -> float | None:
+def _activity_numbers(row: Row) -> ActivityNumbers:
+    named = {name: row[name] for name in ActivityNumbers.model_fields if name != "wear"}
+    return ActivityNumbers(**named, wear=row["status"])
+
+
+def _coverage(revisions: list[Row], definitions: list[Row], number: Number) -> float | None:
     if number == "heart_rate":
         return definitions[0]["coverage"] if definitions else None
     present = [row["step_coverage"] for row in revisions if row["superseded_at"] is None]

@@ -46,6 +46,12 @@ AsOf = Annotated[
 ]
 
 
+SaidAsOf = Annotated[
+    Instant | None,
+    Field(description="Answer with what was said at this instant (RFC 3339, with offset). Default: what is said now."),
+]
+
+
 class _Query(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -98,7 +104,13 @@ class WaveformQuery(_Query):
     _check = field_validator("to_time")(_ends_after_it_starts)
 
 
-class AnomalyRange(TimeRange):
+class SignalRange(TimeRange):
+    """A page of what was found in signals."""
+
+    as_of: SaidAsOf = None
+
+
+class AnomalyRange(SignalRange):
     """A page of events."""
 
     kind: str | None = Field(
@@ -134,7 +146,7 @@ class ExplainQuery(_Query):
     """A number of one local day."""
 
     day: Day = Field(description="The local day.")
-    number: Literal["steps", "heart_rate"] = Field(description="Which of the day's numbers.")
+    number: Literal["steps", "heart_rate", "activity"] = Field(description="Which of the day's numbers.")
     as_of: AsOf = None
 
 

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from wearables_platform.api.replies import Values
+
 
 class DaySpan(BaseModel):
     """A local day; 23 or 25 hours where the clock changes."""
@@ -16,7 +18,10 @@ class DaySpan(BaseModel):
     day_end: datetime = Field(description="Its end, exclusive.")
     hours_in_day: float = Field(description="Its length, hours.")
     status: Literal["final", "provisional", "missing"] = Field(
-        description="missing: nothing was measured, which is not the same as zero."
+        description="missing: nothing was measured, or nothing said yet at `as_of`; not the same as zero."
+    )
+    said_from: datetime | None = Field(
+        description="Since when this has been said; null where nothing is, or since when is not known."
     )
 
 
@@ -43,6 +48,7 @@ class DailyStepsReply(BaseModel):
     participant_id: str
     time_zone: str = Field(description="IANA zone of the participant.")
     as_of: datetime = Field(description="The instant the answer is for.")
+    values: Values = "as_of"
     items: list[DailySteps]
 
 
@@ -52,6 +58,7 @@ class DailyHeartRateReply(BaseModel):
     participant_id: str
     time_zone: str = Field(description="IANA zone of the participant.")
     as_of: datetime = Field(description="The instant the answer is for.")
+    values: Values = "as_of"
     items: list[DailyHeartRate]
 
 
@@ -88,6 +95,7 @@ class DailyActivityReply(BaseModel):
     participant_id: str
     time_zone: str = Field(description="IANA zone of the participant.")
     as_of: datetime = Field(description="The instant the answer is for.")
+    values: Values = "as_of"
     items: list[DailyActivity]
 
 
@@ -149,6 +157,7 @@ class HourlyReply(BaseModel):
     participant_id: str
     time_zone: str = Field(description="IANA zone of the participant.")
     as_of: datetime = Field(description="The instant the answer is for; later hours are not in it.")
+    values: Values = "now"
 
 
 class HourlyStepsReply(HourlyReply):
@@ -186,6 +195,7 @@ class ActivitySegmentPage(BaseModel):
     """Segments, oldest first."""
 
     items: list[ActivitySegment]
+    values: Values = "now"
     next_cursor: str | None = Field(description="Where the next page begins; null on the last.")
 
 
@@ -217,4 +227,5 @@ class UnusualPeriodPage(BaseModel):
     """Unusual periods, oldest first."""
 
     items: list[UnusualPeriod]
+    values: Values = "now"
     next_cursor: str | None = Field(description="Where the next page begins; null on the last.")

@@ -26,7 +26,7 @@ from wearables_platform.web.problems import refuse_parameter
 
 TAG = Tag(name="participants", description="A participant's days, in their own time zone.")
 DEFAULT_DAYS = 30
-_OF_A_DAY = {"local_day", "day_start", "day_end", "hours_in_day", "status", "coverage"}
+_OF_A_DAY = {"local_day", "day_start", "day_end", "hours_in_day", "status", "coverage", "said_from"}
 
 Row = dict[str, Any]
 Status = Literal["final", "provisional", "missing"]
@@ -124,13 +124,14 @@ def _days(
         participant_id=participant_id,
         first_day=first_day,
         last_day=last_day,
+        as_of=query.as_of,
     )
     return zone, rows
 
 
 def _span(row: Row, as_of: datetime, *, measured: bool) -> dict[str, Any]:
     return {
-        **{name: row[name] for name in ("local_day", "day_start", "day_end", "hours_in_day")},
+        **{name: row[name] for name in ("local_day", "day_start", "day_end", "hours_in_day", "said_from")},
         "status": _status(row, as_of, measured=measured),
     }
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Freshness = Literal["live", "late", "silent"]
+
+
+Values = Annotated[
+    Literal["as_of", "now"],
+    Field(description="as_of: what was said at `as_of`. now: no history is kept of these values; what is known now."),
+]
 
 
 class Device(BaseModel):
@@ -136,6 +142,10 @@ class FeaturePage(BaseModel):
 
     items: list[WindowFeatures]
     next_cursor: str | None = Field(description="Where the next page begins; null on the last.")
+    as_of: datetime | None = Field(
+        description="The instant of which this was said; null for now. Where `said_from` of an item is null, it is not "
+        "known since when it had been said."
+    )
 
 
 class Anomaly(BaseModel):
@@ -161,6 +171,10 @@ class AnomalyPage(BaseModel):
 
     items: list[Anomaly]
     next_cursor: str | None = Field(description="Where the next page begins; null on the last.")
+    as_of: datetime | None = Field(
+        description="The instant of which this was said; null for now. Where `said_from` of an item is null, it is not "
+        "known since when it had been said."
+    )
 
 
 class WaveformPart(BaseModel):
@@ -190,7 +204,9 @@ class WaveformReply(BaseModel):
 
     device_id: str
     points: int = Field(description="Points in the answer, at most as many as were asked for.")
-    lake_until: datetime | None = Field(description="How far the lake reaches in the span; later points are from SQL.")
+    lake_until: datetime | None = Field(
+        description="Where the device's newest sample in the lake ends, of the span; later points are from SQL."
+    )
     parts: list[WaveformPart]
 
 
@@ -220,6 +236,7 @@ class Completeness(BaseModel):
 
     device_id: str
     as_of: datetime
+    values: Values = "now"
     items: list[CompleteDay]
     gaps: list[Gap] = Field(description="The gaps of these days, oldest first.")
     gaps_truncated: bool = Field(description="True where there are more gaps than are listed.")

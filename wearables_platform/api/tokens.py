@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from wearables_platform.clients.sql import SqlClient, load_queries
+from wearables_platform.clients.sql import Connection, SqlClient, load_queries
 from wearables_platform.errors import ConfigError, StoreRefused
 from wearables_platform.registry import token_digest
 
@@ -40,6 +40,11 @@ class Scope:
             raise ConfigError(msg)
 
 
+def missing_studies(connection: Connection, studies: tuple[str, ...] | None) -> list[str]:
+    """Return which of the named studies do not exist."""
+    return [study for (study,) in _queries.list_missing_studies(connection, studies=list(studies or ()))]
+
+
 class AccessTokens:
     """The tokens in SQL. Who reads them for a request is `access.authenticate`."""
 
@@ -65,7 +70,7 @@ class AccessTokens:
         studies = None if scope.studies is None else list(scope.studies)
         token = secrets.token_urlsafe(32)
         with self._client.transaction() as connection:
-            missing = [study for (study,) in _queries.list_missing_studies(connection, studies=studies or [])]
+            missing = missing_studies(connection, scope.studies)
             if missing:
                 msg = f"there is no study {', '.join(missing)}"
                 raise ConfigError(msg)

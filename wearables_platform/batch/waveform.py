@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -85,15 +85,21 @@ def waveform(lake: Lake, device_id: str, first_us: int, end_us: int, max_points:
     return Waveform(width_us, level_us, cells.start_us, cells.n, cells.low_g, cells.mean_g, cells.high_g)
 
 
-def lake_reach_us(lake: Lake, first_us: int, end_us: int) -> int | None:
-    """Return how far the lake reaches in [first, end): where its newest sample there ends, None without any."""
-    reaches = [
-        min(end_us, file.max_time_us)
-        for raw, _ in _partitions(lake, first_us, end_us)
-        for file in raw.files
-        if file.max_time_us is not None and file.max_time_us > first_us
-    ]
-    return max(reaches, default=None)
+def lake_reach_us(lake: Lake, device_id: str, spans: Sequence[tuple[int, int]]) -> int | None:
+    """Return how far the lake reaches with a device in spans, which rise: where its newest sample there ends.
+
+    None where it has none in any. Only messages that touch a span count, so what lies outside changes nothing.
+    """
+    columns = ["device_id", "start_time_us", "end_time_us"]
+    for span in reversed(spans):
+        ends = [
+            min(span[1], int(pc.max(mine.column("end_time_us")).cast(pa.int64()).as_py()))
+            for raw, _ in _partitions(lake, *span)
+            for mine in _messages(lake, raw, device_id, span, columns)
+        ]
+        if ends:
+            return max(ends)
+    return None
 
 
 def _partitions(lake: Lake, first_us: int, end_us: int) -> list[tuple[Manifest, Manifest | None]]:
@@ -121,17 +127,24 @@ def _kept(
     """Return whether a level is kept for the device, and there are more samples than points."""
     if width_us not in WIDTHS_US:
         return False
-    # The widest level is short, says which is the narrowest that is kept, and counts the samples.
-    columns = ["device_id", "finest_us", "n"]
-    tables = [
+    # The widest level is short, and says which is the narrowest that is kept.
+    kept = [zoom for _, zoom in partitions if zoom is not None]
+    widest = [
         table
-        for _, zoom in partitions
-        if zoom is not None
-        for table in _level(lake, zoom, device_id, WIDTHS_US[-1], span, columns)
+        for zoom in kept
+        for table in _level(lake, zoom, device_id, WIDTHS_US[-1], span, ["device_id", "finest_us"])
         if table.num_rows
     ]
-    samples = sum(pc.sum(table.column("n")).as_py() for table in tables)
-    return samples > max_points and all(pc.max(table.column("finest_us")).as_py() <= width_us for table in tables)
+    if not widest or any(pc.max(table.column("finest_us")).as_py() > width_us for table in widest):
+        return False
+    # Only cells within the span count: what a device measured before and after must not decide how it is drawn.
+    within = (pc.field("cell_start_us") >= span[0]) & (pc.field("cell_start_us") <= span[1] - width_us)
+    counts = [
+        pc.sum(table.filter(within).column("n")).as_py() or 0
+        for zoom in kept
+        for table in _level(lake, zoom, device_id, width_us, span, ["device_id", "cell_start_us", "n"])
+    ]
+    return sum(counts) > max_points
 
 
 def _cells(lake: Lake, zoom: Manifest, device_id: str, width_us: int, span: tuple[int, int]) -> Cells:
@@ -160,19 +173,27 @@ def _level(
 def _samples(
     lake: Lake, raw: Manifest, device_id: str, span: tuple[int, int]
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
+    for mine in _messages(lake, raw, device_id, span, SAMPLE_COLUMNS):
+        _, _, time_us, accel_g = samples_of(mine)
+        inside = (time_us >= span[0]) & (time_us < span[1])
+        yield time_us[inside], accel_g[inside]
+
+
+def _messages(
+    lake: Lake, raw: Manifest, device_id: str, span: tuple[int, int], columns: Sequence[str]
+) -> Iterator[pa.Table]:
+    """Yield a device's messages that touch a span, never an empty table."""
     for file in raw.files:
         if not (file.may_hold(device_id) and file.touches(span)):
             continue
-        for rows in lake.scan_file(file, columns=SAMPLE_COLUMNS, time_range_us=span, device_ids=[device_id]):
+        for rows in lake.scan_file(file, columns=columns, time_range_us=span, device_ids=[device_id]):
             mine = rows.filter(
                 (pc.field("device_id") == device_id)
                 & (pc.field("start_time_us") < span[1])
                 & (pc.field("end_time_us") > span[0])
             )
             if mine.num_rows:
-                _, _, time_us, accel_g = samples_of(mine)
-                inside = (time_us >= span[0]) & (time_us < span[1])
-                yield time_us[inside], accel_g[inside]
+                yield mine
 
 
 class _Few:

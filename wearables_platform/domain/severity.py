@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 Severity = Literal["info", "warning", "critical"]
+SEVERITIES: Final[tuple[Severity, ...]] = ("info", "warning", "critical")  # from least to most
 
 # Clapping and hopping reach 8 to 14 g at the wrist, as falls do: below 8 g it is everyday movement, and 16 g is where
 # the usual wrist sensor ends, so what is beyond was either clipped or measured by something better than a watch.

@@ -19,6 +19,7 @@ ENTRY_POINTS: Mapping[str, str] = {
     "archive": "wearables_platform.archive.process:run",
     "stream": "stream.process:run",
     "api": "wearables_platform.api.process:run",
+    "webhooks": "wearables_platform.webhooks.process:run",
 }
 
 HEALTH_PATH = "/health/ready"
@@ -30,6 +31,7 @@ HEALTH_PORT: Mapping[str, str] = {
     "archive": "archive_health_port",
     "stream": "stream_health_port",
     "api": "api_port",
+    "webhooks": "webhooks_health_port",
     "dagster-webserver": "dagster_port",
 }
 
@@ -41,6 +43,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "archive": ("kafka", "mongo", "postgres"),
     "stream": ("kafka", "redis", "postgres"),
     "api": ("postgres", "redis"),
+    "webhooks": ("kafka", "postgres"),
     "dagster-code": ("postgres", "mongo", "kafka"),
     "dagster-webserver": ("dagster-code",),
     "dagster-daemon": ("dagster-code",),

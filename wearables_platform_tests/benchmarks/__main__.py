@@ -51,6 +51,7 @@ MODULES = {
     "P18": "p18_parquet",
     "P19": "p19_recovery",
     "P20": "p20_kill",
+    "P23": "p23_api",
     "P24": "p24_swap",
 }
 WITHOUT_BROKER = (
@@ -62,6 +63,7 @@ WITHOUT_BROKER = (
     "p16_archive",
     "p17_aggregation",
     "p18_parquet",
+    "p23_api",
 )
 # (rounds, seconds a round may take)
 PROFILES = {"quick": (2, 4.0), "bar": (5, 10.0), "full": (5, 60.0)}

@@ -44,6 +44,8 @@ ABOUT = {
     "P19-100": "the stream with recovery on, against off, 100 devices",
     "P19-10k": "the same with 10,000 devices",
     "P20": "from `kill -9` to the first new value in Redis",
+    "P23": "newest values over the query API, requests a second against hello world on the same WSGI server",
+    "P23-p99": "their 99th percentile at half that rate",
     "P24": "by how much a step of the stream takes longer while a model is exchanged, one core flat out",
     "P24-score": "a lane's rate with a model in force, against without",
     "P20-standby": "the same, with a second stream that waits",

@@ -23,7 +23,17 @@ pytestmark = [pytest.mark.demo, pytest.mark.timeout(900)]
 DEMO_TIMEOUT_S = 600.0
 POLL_S = 0.2
 # Dagster's processes serve nothing the demo's own batch runs need, but people have the UI open.
-PROCESSES = ("bridge", "ingest", "archive", "stream", "api", "dagster-code", "dagster-webserver", "dagster-daemon")
+PROCESSES = (
+    "bridge",
+    "ingest",
+    "archive",
+    "stream",
+    "api",
+    "webhooks",
+    "dagster-code",
+    "dagster-webserver",
+    "dagster-daemon",
+)
 ARGUMENTS = {
     **{name: f"wearables_platform.cli\0run\0{name}" for name in PROCESSES[:5]},
     "dagster-code": "dagster\0api\0grpc",

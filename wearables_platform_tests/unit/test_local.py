@@ -125,6 +125,7 @@ def test_every_process_has_its_entry_its_needs_and_a_way_to_tell_that_it_is_well
             "archive_health_port",
             "stream_health_port",
             "api_port",
+            "webhooks_health_port",
             "dagster_port",
             "dagster_code_port",
         ),

@@ -43,7 +43,8 @@ class Replaced:
         return BulkTable(
             self.name,
             {**self.keys, **self.values, **_PROVENANCE},
-            f"ON CONFLICT ({', '.join(self.keys)}) DO UPDATE SET {updated}, revision = {short}.revision + 1"
+            f"ON CONFLICT ({', '.join(self.keys)}) DO UPDATE SET {updated}, revision = {short}.revision + 1,"
+            " written_at = now()"
             f" WHERE ({_of(short, self.values)}) IS DISTINCT FROM ({_of('excluded', self.values)})",
         )
 
@@ -55,8 +56,8 @@ class Replaced:
         """Statement that copies rows about to change into the history."""
         names = ", ".join(self.bulk.columns)
         return (
-            f"INSERT INTO {self.name}_history ({names}, superseded_at, superseded_because)"
-            f" SELECT {_of('h', self.bulk.columns)}, now(), 'recomputed' FROM {self.name} h"
+            f"INSERT INTO {self.name}_history ({names}, written_at, superseded_at, superseded_because)"
+            f" SELECT {_of('h', self.bulk.columns)}, h.written_at, now(), 'recomputed' FROM {self.name} h"
             f" JOIN {self.bulk.staging} i ON {self._same}"
             f" WHERE ({_of('h', self.values)}) IS DISTINCT FROM ({_of('i', self.values)})"
         )
@@ -67,8 +68,8 @@ class Replaced:
         return (
             f"WITH gone AS (DELETE FROM {self.name} h WHERE {self.touches}"
             f" AND NOT EXISTS (SELECT FROM {self.bulk.staging} i WHERE {self._same}) RETURNING h.*)"
-            f" INSERT INTO {self.name}_history ({names}, superseded_at, superseded_because)"
-            f" SELECT {names}, now(), 'no data left' FROM gone"
+            f" INSERT INTO {self.name}_history ({names}, written_at, superseded_at, superseded_because)"
+            f" SELECT {names}, written_at, now(), 'no data left' FROM gone"
         )
 
     def continue_revisions(self) -> str:

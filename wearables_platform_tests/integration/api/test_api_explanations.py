@@ -78,3 +78,56 @@ def test_a_row_whose_age_is_not_known_was_always_said(caller: Caller, world: Wor
     world.execute("ALTER TABLE telemetry.daily_summary ENABLE TRIGGER keep_superseded", [()])
     answer = explained(caller, as_of="2026-03-30T00:00:00Z")
     assert (answer["said_then"]["value"], answer["said_then"]["said_from"], answer["coverage"]) == (10.0, None, 0.5)
+
+
+def wear(world: World, watch: str, quarters: dict[datetime, str]) -> None:
+    world.execute(
+        "INSERT INTO telemetry.wear (device_id, window_start, state, seconds, still_axes, sd_mg, feature_version,"
+        " provisional, revision, origin) VALUES (%s, %s, %s, 900, 0, 5, '2', false, 2, 'stream')",
+        [(watch, start, state) for start, state in quarters.items()],
+    )
+
+
+def test_activity_names_its_seconds_per_device_and_what_was_excluded_by_which_rule(
+    caller: Caller, world: World, watch: str
+) -> None:
+    world.activity("berliner", DAY, mvpa_s=600, steps=900)
+    quarter = timedelta(minutes=15)
+    world.windows(watch, NOON, 20)  # worn
+    world.windows(watch, NOON + quarter, 30)  # not worn
+    world.windows(watch, NOON + 2 * quarter, 5)  # nobody knows
+    world.windows(watch, NOON + timedelta(hours=10), 7)  # the next day in Berlin
+    wear(world, watch, {NOON: "worn", NOON + quarter: "not_worn"})
+    few = "UPDATE telemetry.window_features SET {} WHERE window_start >= %s AND window_start < %s"
+    world.execute(few.format("coverage = 0.25"), [(NOON, NOON + timedelta(seconds=3))])
+    world.execute(few.format("enmo_mg = NULL"), [(NOON + timedelta(seconds=3), NOON + timedelta(seconds=4))])
+    second = "newer-watch"
+    world.execute("INSERT INTO registry.devices (device_id, registered_at) VALUES (%s, %s)", [(second, NOON)])
+    world.execute("INSERT INTO registry.assignments VALUES (%s, 'berliner', %s)", [(second, NOON + timedelta(hours=2))])
+    world.windows(watch, NOON + timedelta(hours=3), 11)
+    world.windows(second, NOON + timedelta(hours=3), 13)  # given last: it counts for the hour
+    answer = explained(caller, "activity")
+    assert (answer["unit"], answer["coverage"], answer["contributions"]) == ("s", 0.5, [])
+    assert answer["definition"]["cut_points"] == "test"
+    windows = {one["device_id"]: one for one in answer["windows"]}
+    assert {name: (one["windows"], one["used"]) for name, one in windows.items()} == {
+        watch: (66, 20 - 4 + 5),
+        second: (13, 13),
+    }
+    assert (windows[watch]["worn"], windows[watch]["wear_unknown"]) == (20, 5)
+    assert {(one["device_id"], one["rule"]): one["readings"] for one in answer["exclusions"]} == {
+        (watch, "not_worn"): 30,
+        (watch, "too_few_samples"): 3,
+        (watch, "no_enmo"): 1,
+        (watch, "another_device"): 11,
+    }
+    said = answer["said_then"]
+    assert (said["value"], said["activity"]["steps"], said["activity"]["cut_points"]) == (600.0, 900, "test")
+
+
+def test_activity_that_was_corrected_is_explained_as_it_was_said(caller: Caller, world: World, watch: str) -> None:
+    world.activity("berliner", DAY, mvpa_s=600, steps=900)
+    before = explained(caller, "activity", as_of="2026-03-29T11:59:59Z")
+    assert (before["said_then"], before["revisions"]) == (None, [])
+    said = explained(caller, "activity", as_of="2026-03-29T12:00:00Z")["said_then"]
+    assert (said["value"], said["said_from"], said["activity"]["wear"]) == (600.0, "2026-03-29T12:00:00Z", "valid")

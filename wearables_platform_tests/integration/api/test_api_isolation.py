@@ -17,12 +17,18 @@ from hypothesis import strategies as st
 
 from wearables_platform.api.access import Principal, Tokens
 from wearables_platform.api.app import create_app
+from wearables_platform.batch.messages import export_days
+from wearables_platform.batch.zoom import build_zoom
+from wearables_platform.clients.lake import Lake
+from wearables_platform.clients.lake_files import FileObjects
 from wearables_platform.clients.redis import LatestWriter
 from wearables_platform.clients.redis_reads import LatestReader
-from wearables_platform.domain.time_policy import to_us
+from wearables_platform.domain.channels import ACCELERATION
+from wearables_platform.domain.time_policy import event_day, to_us
 from wearables_platform.settings import Settings
 from wearables_platform.sql.migrate import migrate
 from wearables_platform_tests.api_world import LONDON_TOKEN, NOW, TOKEN, Caller, World
+from wearables_platform_tests.lake_rig import DAY_US, ListedArchive, document, noise
 from wearables_platform_tests.latest_updates import LatestUpdate, write_updates
 from wearables_platform_tests.servers import TestServers, fresh_database
 
@@ -37,7 +43,9 @@ PEOPLE = 3
 
 
 @pytest.fixture(scope="module")
-def callers(servers: TestServers, redis_url: str) -> Iterator[tuple[Caller, Caller]]:
+def callers(
+    servers: TestServers, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Caller, Caller]]:
     """London's token, on a platform of London alone and on one that Paris shares."""
     made = []
     with ExitStack() as databases:
@@ -50,13 +58,15 @@ def callers(servers: TestServers, redis_url: str) -> Iterator[tuple[Caller, Call
             writer = LatestWriter(live_url, "isolation")
             fill(World(url), writer, paris=name == "together")
             writer.close()
-            made.append(londoner(url, live_url))
+            directory = tmp_path_factory.mktemp(name)
+            fill_lake(Lake(FileObjects(directory)), paris=name == "together")
+            made.append(londoner(url, live_url, directory.as_uri()))
         yield made[0], made[1]
 
 
-def londoner(sql_url: str, live_url: str) -> Caller:
+def londoner(sql_url: str, live_url: str, lake_url: str) -> Caller:
     # Groups of two are shown: the less is hidden, the more a foreign row would show.
-    settings = Settings(sql_url=sql_url, redis_url=live_url, api_token=TOKEN, min_group_size=2)
+    settings = Settings(sql_url=sql_url, redis_url=live_url, api_token=TOKEN, min_group_size=2, lake_url=lake_url)
     operator = Principal("operator", None, "operator")
     tokens = Tokens({LONDON_TOKEN: Principal("london", frozenset({"london"})), TOKEN: operator})
     app = create_app(settings, LatestReader(live_url, "isolation"), clock=lambda: NOW, tokens=tokens)
@@ -102,6 +112,29 @@ def measure_device(world: World, device_id: str, at: datetime) -> None:
     world.gap(device_id, at, first=at.minute)
 
 
+def fill_lake(lake: Lake, *, paris: bool) -> None:
+    """London's watches in the lake; and Paris's, later ones too, and what the shared watch measured there."""
+    measured = [(f"london-{n}-watch", HANDED_OVER + timedelta(minutes=30)) for n in range(PEOPLE)]
+    if paris:
+        measured += [(f"paris-{n}-watch", HANDED_OVER + timedelta(minutes=35)) for n in range(PEOPLE)]
+        measured += [
+            ("london-2-watch", HANDED_OVER - timedelta(seconds=45)),
+            ("paris-0-watch", HANDED_OVER - 30 * HOUR),
+        ]
+    found = {
+        day: [
+            document(device_id, (to_us(at) - DAY_US) // 1_000_000 + second, samples=noise(100), rate_hz=100.0)
+            for device_id, at in measured
+            for second in range(45 if at < HANDED_OVER else 90)
+            if event_day(to_us(at)) == day
+        ]
+        for day in sorted({event_day(to_us(at)) for _, at in measured})
+    }
+    for day, documents in found.items():
+        export_days(ListedArchive(documents, day=day), lake, ACCELERATION, [day])
+        build_zoom(lake, day)
+
+
 def say(live: LatestWriter, device_id: str, at: datetime, group: str, fields: dict[str, Any] | None = None) -> None:
     time_us = to_us(at)
     if fields is None:
@@ -115,7 +148,7 @@ def say(live: LatestWriter, device_id: str, at: datetime, group: str, fields: di
 # The watch that changed hands, and who wears it now, are asked for most.
 IDS = ["london-2"] * 5 + [f"{study}-{n}" for study in ("london", "paris") for n in range(PEOPLE)] + ["nobody"]
 PATH_VALUES = {"device_id": [f"{name}-watch" for name in IDS], "participant_id": IDS}
-INSTANTS = [(HANDED_OVER + hours * HOUR).isoformat() for hours in (-30, -5, -0.25, 0, 0.25, 1, 4)]
+INSTANTS = [(HANDED_OVER + hours * HOUR).isoformat() for hours in (-30, -5, -0.25, -0.01, 0, 0.25, 0.51, 1, 4)]
 DAYS = [(DAY + timedelta(days=days)).isoformat() for days in (-2, -1, 0, 1)]
 # A parameter that is new here has no values: the test then says so, and cannot be forgotten.
 VALUES: dict[str, list[Any]] = {
@@ -127,7 +160,7 @@ VALUES: dict[str, list[Any]] = {
     "month": ["2026-03", "2026-02"],
     "measure": ["mvpa", "steps", "enmo"],
     "day": DAYS,
-    "number": ["steps", "heart_rate"],
+    "number": ["steps", "heart_rate", "activity"],
     "format": ["csv", "ndjson", "parquet"],
     "participant": IDS,
     "device": PATH_VALUES["device_id"],
@@ -201,3 +234,27 @@ def test_to_those_who_see_every_study_the_shared_platform_has_more_to_say(
 ) -> None:
     alone, together = (len(Caller(caller.client, TOKEN).json(route, limit=1000)["items"]) for caller in callers)
     assert together > alone > 0
+
+
+@pytest.mark.parametrize("begin_h", [-30, -5, -0.01, 0.25, 0.505])
+@pytest.mark.parametrize("length_h", [0.001, 0.02, 1, 30])
+@pytest.mark.parametrize("points", [10, 200, 10_000])
+def test_the_signal_of_a_watch_that_changed_hands_is_drawn_as_if_it_had_not(
+    callers: tuple[Caller, Caller], begin_h: float, length_h: float, points: int
+) -> None:
+    begin = HANDED_OVER + begin_h * HOUR
+    asked = {"from": begin.isoformat(), "to": (begin + length_h * HOUR).isoformat(), "points": points}
+    for device_id in ("london-0-watch", "london-2-watch"):
+        alone, together = (answer(caller, f"/v1/devices/{device_id}/waveform", asked) for caller in callers)
+        assert together == alone
+        assert alone[0] == 200
+
+
+def test_the_signal_is_drawn_from_the_lake_and_the_operator_sees_more_of_it(callers: tuple[Caller, Caller]) -> None:
+    asked = {"from": INSTANTS[2], "to": INSTANTS[-2], "points": 1_000}
+    route = "/v1/devices/london-2-watch/waveform"
+    for caller in callers:
+        assert "lake" in {part["source"] for part in caller.json(route, **asked)["parts"]}
+    alone, together = (Caller(caller.client, TOKEN).json(route, **asked) for caller in callers)
+    first_us = [min(part["time_us"][0] for part in found["parts"]) for found in (alone, together)]
+    assert first_us[1] < to_us(HANDED_OVER) <= first_us[0]

@@ -187,16 +187,18 @@ def api(world: World, live_url: str, tmp_path: Path) -> Iterator[ApiProcess]:
 
 
 @pytest.mark.sql
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)  # against hanging for ever; how long it takes proves nothing
 def test_a_stop_ends_open_streams_answers_what_is_open_and_exits_zero(api: ApiProcess, live: LatestWriter) -> None:
     _moved(live, "d0", NOW_US)
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    with requests.get(f"{api.url}/v1/live/stream", headers=headers, stream=True, timeout=10) as stream:
+    with requests.get(f"{api.url}/v1/live/stream", headers=headers, stream=True, timeout=None) as stream:
         lines = stream.iter_lines()
         assert next(lines) == b"event: hello"
         assert b"event: fleet" in lines  # reads up to it
-        assert api.stop(with_signal=signal.SIGTERM, timeout_s=10) == 0
-        assert list(lines)[-1] == b""  # ends instead of breaking: the last event came whole
+        api.signal(signal.SIGTERM)
+        # The reader stays, so only the process can have ended the stream; and it ended instead of breaking.
+        assert list(lines)[-1] == b""
+    assert api.wait(None) == 0
     log = [json.loads(line) for line in api.log.read_text().splitlines()]
     assert [line for line in log if line.get("route") == "/v1/live/stream"]
     assert TOKEN not in api.log.read_text()
