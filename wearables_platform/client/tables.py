@@ -49,7 +49,7 @@ def table(kind: type[BaseModel], items: list[Any], about: dict[str, Any]) -> pd.
     found = pd.DataFrame([item.model_dump() for item in items], columns=_columns(kind, items))
     made = found.astype({name: to for name, to in column_types(kind).items() if to != "object"})
     columns = {name: field.description for name, field in kind.model_fields.items() if field.description}
-    made.attrs = {**about, "columns": columns}
+    made.attrs = dict([*about.items(), ("columns", columns)])
     return made
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import date, datetime
-from typing import Any, Literal, Protocol, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel
@@ -23,14 +23,6 @@ PAGE_ROWS = 1_000
 
 GroupedBy = Literal["age_group", "sex", "device_model"]
 ReplyT = TypeVar("ReplyT", bound=BaseModel)
-ItemT = TypeVar("ItemT", bound=BaseModel, covariant=True)
-
-
-class _Page(Protocol[ItemT]):
-    @property
-    def items(self) -> list[ItemT]: ...
-    @property
-    def next_cursor(self) -> str | None: ...
 
 
 class TypedClient(Exports):
@@ -250,7 +242,7 @@ class TypedClient(Exports):
     def _pages(self, reply: type[Any], path: str, /, **asked: Any) -> Iterator[Any]:
         cursor: str | None = None
         while True:
-            page: _Page[BaseModel] = self._reply(reply, path, **asked, limit=PAGE_ROWS, cursor=cursor)
+            page = self._reply(reply, path, **asked, limit=PAGE_ROWS, cursor=cursor)
             yield from page.items
             cursor = page.next_cursor
             if cursor is None:
