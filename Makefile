@@ -86,6 +86,7 @@ lock: $(VENV)/.bootstrapped  ## resolve requirements/*.txt anew, with hashes and
 	$(LOCK) --constraint requirements/ci.txt --extra dev pyproject.toml -o requirements/dev.txt
 	$(LOCK) --constraint requirements/ci.txt --extra demo pyproject.toml -o requirements/demo.txt
 	$(LOCK) --constraint requirements/ci.txt pyproject.toml -o requirements/runtime.txt
+	$(LOCK) --constraint requirements/ci.txt requirements/client.in -o requirements/client.txt
 	$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
 
 ci:  ## exactly what CI runs

@@ -21,6 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "wearables_platform.definitions",
         "wearables_platform.cli",
+        "wearables_platform.client",
         "wearables_platform.commands",
         "wearables_platform.demo",
     ),

@@ -16,6 +16,7 @@ from wearables_platform.api import (
     devices,
     explanations,
     exports,
+    open_mhealth,
     participant_hours,
     participants,
     platform_routes,
@@ -85,6 +86,7 @@ def _versioned(tokens: Tokens) -> APIBlueprint:
         explanations,
         cohorts,
         exports,
+        open_mhealth,
         platform_routes,
     ):
         part.add_routes(api)

@@ -12,13 +12,12 @@ from flask_openapi3.models.tag import Tag
 
 from wearables_platform.api import access
 from wearables_platform.api.answering import cut_off_slow_readers
-from wearables_platform.api.parameters import MAX_DAYS, DayExport, SignalExport
-from wearables_platform.api.reads import RowStream
-from wearables_platform.api.row_formats import FORMATS
+from wearables_platform.api.parameters import MAX_DAYS, DayExport, PeopleSpan, SignalExport
+from wearables_platform.api.row_formats import FORMATS, PartsOf
 from wearables_platform.api.services import Services, services
 from wearables_platform.web.problems import RETRY_AFTER_S, RequestRefused, refuse_parameter
 
-_TAG = Tag(name="export", description="Everything of a span, in one answer that is streamed.")
+TAG = Tag(name="export", description="Everything of a span, in one answer that is streamed.")
 # Each holds a connection and a thread for as long as its reader takes.
 MAX_EXPORTS = 2
 _RESPONSES: dict[str | int, Any] = {
@@ -38,7 +37,7 @@ def add_routes(api: APIBlueprint) -> None:
         ("daily-activity", "Activity per local day of everybody, or of one", export_daily_activity),
     ]
     for name, summary, view in routes:
-        api.get(f"/export/{name}", tags=[_TAG], summary=summary, responses=_RESPONSES)(view)
+        api.get(f"/export/{name}", tags=[TAG], summary=summary, responses=_RESPONSES)(view)
 
 
 def export_features(query: SignalExport) -> Response:
@@ -61,15 +60,20 @@ def export_daily_activity(query: DayExport) -> Response:
     return _days("export_daily_activity", "daily-activity", query)
 
 
-def _signals(named: str, file_name: str, query: SignalExport) -> Response:
+def check_span(query: SignalExport | PeopleSpan) -> None:
+    """Refuse a span of more days than one export may have."""
     if (query.to_time - query.from_time).days >= MAX_DAYS:
         refuse_parameter("to", f"at most {MAX_DAYS} days can be exported at once")
+
+
+def _signals(named: str, file_name: str, query: SignalExport) -> Response:
+    check_span(query)
     if query.device is not None:
         access.visible_device(services().reads, query.device)
-    return _streamed(
+    return streamed(
         named,
         f"{file_name}.{query.format}",
-        query.format,
+        FORMATS[query.format],
         device_id=query.device,
         from_time=query.from_time,
         to_time=query.to_time,
@@ -79,18 +83,19 @@ def _signals(named: str, file_name: str, query: SignalExport) -> Response:
 def _days(named: str, file_name: str, query: DayExport) -> Response:
     if query.participant is not None:
         access.visible_participant(services().reads, query.participant)
-    return _streamed(
+    return streamed(
         named,
         f"{file_name}.{query.format}",
-        query.format,
+        FORMATS[query.format],
         participant_id=query.participant,
         first_day=query.from_day,
         last_day=query.to_day,
     )
 
 
-def _streamed(named: str, file_name: str, chosen: str, **parameters: Any) -> Response:
-    mimetype, parts_of = FORMATS[chosen]
+def streamed(named: str, file_name: str, written_as: tuple[str, PartsOf], **parameters: Any) -> Response:
+    """Answer with the rows of a named query that the caller may see, written as the media type and writer given."""
+    mimetype, parts_of = written_as
     parameters["studies"] = access.principal().study_filter
     body = _parts(services(), named, parameters, parts_of)
     next(body)  # what is refused, and a store that is away, must be said before the answer begins
@@ -103,9 +108,7 @@ def _streamed(named: str, file_name: str, chosen: str, **parameters: Any) -> Res
     return Response(body, mimetype=mimetype, headers=headers)
 
 
-def _parts(
-    served: Services, named: str, parameters: dict[str, Any], parts_of: Callable[[RowStream], Iterator[bytes]]
-) -> Generator[bytes]:
+def _parts(served: Services, named: str, parameters: dict[str, Any], parts_of: PartsOf) -> Generator[bytes]:
     """Yield nothing once the query runs, then the rows; the connection is given back however it ends."""
     with _slot(served), served.reads.streamed(named, **parameters) as rows:
         yield b""

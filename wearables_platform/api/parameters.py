@@ -178,14 +178,28 @@ class SignalExport(_Query):
     _check = field_validator("to_time")(_ends_after_it_starts)
 
 
-class DayExport(_Query):
-    """Everything of some local days."""
+class PeopleDays(_Query):
+    """Some local days of everybody, or of one."""
 
     from_day: Day = Field(alias="from", description="First local day.")
     to_day: Day = Field(alias="to", description="Last local day, included.")
     participant: Identifier | None = Field(None, description="One participant only.")
-    format: ExportFormat = "ndjson"
     _check = field_validator("to_day")(_is_a_bounded_range)
+
+
+class DayExport(PeopleDays):
+    """Everything of some local days."""
+
+    format: ExportFormat = "ndjson"
+
+
+class PeopleSpan(_Query):
+    """A span of event time of everybody, or of one."""
+
+    from_time: Instant = Field(alias="from", description="First instant (RFC 3339, with offset).")
+    to_time: Instant = Field(alias="to", description="End of the span, exclusive (RFC 3339, with offset).")
+    participant: Identifier | None = Field(None, description="One participant only.")
+    _check = field_validator("to_time")(_ends_after_it_starts)
 
 
 class CompletenessQuery(DayRange):

@@ -27,6 +27,7 @@ _ARROW = {
     1184: pa.timestamp("us", tz="UTC"),
 }
 _ROWS_PER_GROUP = 50_000
+PartsOf = Callable[[RowStream], Iterator[bytes]]
 
 
 def csv_parts(rows: RowStream) -> Iterator[bytes]:
@@ -39,9 +40,14 @@ def csv_parts(rows: RowStream) -> Iterator[bytes]:
 
 def ndjson_parts(rows: RowStream) -> Iterator[bytes]:
     """Write a JSON object per line and row."""
+    return json_lines(rows, lambda row: {name: _plain(value) for name, value in row.items()})
+
+
+def json_lines(rows: RowStream, as_json: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[bytes]:
+    """Write what `as_json` makes of each row, a line each."""
     names = [name for name, _ in rows.columns]
     for batch in rows.batches:
-        lines = (json.dumps(dict(zip(names, map(_plain, row), strict=True)), separators=(",", ":")) for row in batch)
+        lines = (json.dumps(as_json(dict(zip(names, row, strict=True))), separators=(",", ":")) for row in batch)
         yield "".join(f"{line}\n" for line in lines).encode()
 
 
@@ -62,7 +68,7 @@ def parquet_parts(rows: RowStream) -> Iterator[bytes]:
     yield sink.taken()
 
 
-FORMATS: dict[str, tuple[str, Callable[[RowStream], Iterator[bytes]]]] = {
+FORMATS: dict[str, tuple[str, PartsOf]] = {
     "csv": ("text/csv", csv_parts),
     "ndjson": ("application/x-ndjson", ndjson_parts),
     "parquet": ("application/vnd.apache.parquet", parquet_parts),
