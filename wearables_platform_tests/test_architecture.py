@@ -23,6 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "wearables_platform.cli",
         "wearables_platform.commands",
         "wearables_platform.demo",
+        "wearables_platform.dashboards",  # read by Grafana; nothing imports it
     ),
     (
         "stream",
