@@ -101,7 +101,8 @@ def _write_models(client: SqlClient) -> None:
         effective_from="now", loaded_at="now",
     )  # fmt: skip
     insert(
-        client, "ml.drift", device_model="Aero 2", feature="enmo_mg", version_before="1.0", version_after="1.1", days="d",
+        client, "ml.drift", device_model="Aero 2", feature="enmo_mg", version_before="1.0", version_after="1.1",
+        days="d",
         people=9, paired=True, shift_percent=12, low_percent=8, high_percent=16, confidence=0.95, significant=True,
         feature_version="2", code_version="0.1", computed_at="now",
     )  # fmt: skip

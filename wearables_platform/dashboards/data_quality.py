@@ -41,7 +41,8 @@ DATA_QUALITY: Final = Dashboard(
             "stat", "Dead letters",
             "Records the stream could not make sense of, since the log's beginning. Each is kept, with its reason.",
             (Sql("""
-                SELECT coalesce(sum(messages), 0) AS records FROM analytics.stage_counts_v1 WHERE outcome = 'dead_lettered'
+                SELECT coalesce(sum(messages), 0) AS records
+                FROM analytics.stage_counts_v1 WHERE outcome = 'dead_lettered'
             """),),
             width=6, height=4, steps=((None, GREEN), (1, YELLOW)),
         ),
@@ -80,7 +81,7 @@ DATA_QUALITY: Final = Dashboard(
             minimum=0, custom={"drawStyle": "bars"},
         ),
         Panel(
-            "table", "Devices whose messages never came", "Gaps by device.",
+            "table", "Devices whose messages never came", "Gaps of the range by device, with the messages in them and when the newest was noticed.",
             (Sql("""
                 SELECT device_id AS device, count(*) AS gaps, sum(last_sequence - first_sequence + 1) AS messages,
                        max(detected_append_time) AS newest

@@ -49,8 +49,8 @@ def device(world: World, live: LatestWriter) -> str:
     event = {"device_id": device_id, "kind": "spike", "start_us": time_us, "severity": "warning"}
     live.add_anomalies({"spike": {**event, "extreme_value": 8.0, "extreme_unit": "g"}})
     world.execute(
-        "INSERT INTO ml.model_versions VALUES ('motion', '1', 'in_force', repeat('a', 64), 'models/x', '1', '0.1', %s, %s,"
-        " 'days', '{a}', '{}', NULL, 'sig')",
+        "INSERT INTO ml.model_versions VALUES ('motion', '1', 'in_force', repeat('a', 64), 'models/x', '1', '0.1',"
+        " %s, %s, 'days', '{a}', '{}', NULL, 'sig')",
         [(NOW, NOW)],
     )
     world.execute("INSERT INTO quality.ledger VALUES ('stream', 't', 0, 'stored', %s)", [("{[0,5)}",)])
