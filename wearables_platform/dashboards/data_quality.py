@@ -81,7 +81,8 @@ DATA_QUALITY: Final = Dashboard(
             minimum=0, custom={"drawStyle": "bars"},
         ),
         Panel(
-            "table", "Devices whose messages never came", "Gaps of the range by device, with the messages in them and when the newest was noticed.",
+            "table", "Devices whose messages never came",
+            "Gaps of the range by device, with the messages in them and when the newest was noticed.",
             (Sql("""
                 SELECT device_id AS device, count(*) AS gaps, sum(last_sequence - first_sequence + 1) AS messages,
                        max(detected_append_time) AS newest

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -140,12 +141,19 @@ EXPRESSIONS = [query.expression for board in DASHBOARDS for panel in board.panel
 EXPRESSIONS += [rule["expr"] for rule in PROMETHEUS_RULES]
 
 
-@pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_an_expression_names_metrics_and_labels_there_are(expression: str) -> None:
+@cache
+def labels_of_metrics() -> dict[str, set[str]]:
+    """By name as Prometheus stores it; read from the sources once, which takes a while."""
     known = {"up": {"job", "instance"}}
     for metric in metrics():
         ends = ("_bucket", "_sum", "_count") if metric.kind == "histogram" else ("",)
         known |= {f"{metric.name}{end}": {*metric.labels, "job", "instance", "le"} for end in ends}
+    return known
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_an_expression_names_metrics_and_labels_there_are(expression: str) -> None:
+    known = labels_of_metrics()
     named = set(re.findall(r"\b(?:wearables_\w+|up)\b", expression))
     assert named
     assert named <= set(known)
