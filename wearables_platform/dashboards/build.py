@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
@@ -20,14 +20,12 @@ DASHBOARDS: Final = (FLEET, DEVICE, PARTICIPANT, DATA_QUALITY, PIPELINE)
 _WRITTEN: Final = "# Written by `make dashboards` from alerts.py: change that.\n"
 
 
-class _Readable(yaml.SafeDumper):
-    """Writes texts of several lines, the queries, as they are read."""
-
-
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
 
 
+# Writes texts of several lines, the queries, as they are read.
+_Readable: Any = type("_Readable", (yaml.SafeDumper,), {})
 _Readable.add_representer(str, _text)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -37,7 +38,7 @@ KINDS: dict[str, type | tuple[type, ...]] = {
 def device(world: World, live: LatestWriter) -> str:
     """A device with newest values and an event, a model, and counts."""
     world.study("sleep")
-    device_id = world.person("ada b", "sleep")
+    device_id = world.person("ada", "sleep")
     time_us = to_us(NOW) - 1_000_000
     groups: dict[str, dict[str, str | int | float]] = {
         "motion": {"time_us": time_us, "append_us": time_us, "sequence": 1, "vm_g": 1.0, "rate_hz": 100.0},
@@ -61,8 +62,8 @@ def device(world: World, live: LatestWriter) -> str:
 def test_a_request_is_answered_with_the_columns_of_the_panel(
     caller: Caller, device: str, query: Api, units: set[str]
 ) -> None:
-    path = Picture(NOW, NOW, chosen={"device": device}).path(query.path)
-    answer = caller.json(path)
+    asked = urlsplit(Picture(NOW, NOW, chosen={"device": device}).path(query.path))
+    answer = caller.json(asked.path, **dict(parse_qsl(asked.query)))
     rows: list[dict[str, Any]] = answer[query.root] if query.root else [answer]
     assert rows
     for field, _, kind in query.columns:
