@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down status doctor test check bench lint types definitions docs-test docs sql-docs sql-release proto proto-release lock ci clean
+.PHONY: help demo up down status doctor test check bench lint types definitions docs-test docs dashboards sql-docs sql-release proto proto-release lock ci clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -67,6 +67,9 @@ docs-test: $(VENV)/.installed-dev  ## the examples in docstrings, and that docs 
 
 docs: $(VENV)/.installed-dev  ## write the tables in docs/ anew from the code
 	$(BIN)/python -m wearables_platform_tests.generated_docs
+
+dashboards: $(VENV)/.installed-dev  ## write the dashboards and alert rules of Grafana anew from their description
+	$(BIN)/python -m wearables_platform.dashboards.build
 
 sql-docs: $(VENV)/.installed-dev  ## write the reference in docs/sql.md anew from the migrations
 	$(BIN)/python -m wearables_platform_tests.sql_contract reference

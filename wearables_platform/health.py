@@ -15,12 +15,16 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client import REGISTRY, CollectorRegistry, Gauge
 from prometheus_client.exposition import make_wsgi_app
 
 # A main loop that has not come round for this long is stuck: the longest healthy pause is a Kafka delivery time-out
 # away from failing by itself (30 s).
 STALLED_AFTER_S = 60.0
+
+_ready = Gauge(
+    "wearables_process_ready", "1 while the process does its work, else 0; /health/ready says why.", ["process"]
+)
 
 
 class Health:
@@ -73,6 +77,7 @@ class _QuietHandler(WSGIRequestHandler):
 def health_app(health: Health, registry: CollectorRegistry = REGISTRY) -> Callable[..., Iterable[bytes]]:
     """Build the WSGI application of the three paths."""
     metrics = make_wsgi_app(registry)
+    _ready.labels(health.process).set_function(lambda: float(health.why_not_ready() is None))
 
     def _app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         match environ["PATH_INFO"]:

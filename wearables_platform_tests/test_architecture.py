@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "wearables_platform.client",
         "wearables_platform.commands",
         "wearables_platform.demo",
+        "wearables_platform.dashboards",  # read by Grafana; nothing imports it
     ),
     (
         "stream",
