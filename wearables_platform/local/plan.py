@@ -10,13 +10,16 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from wearables_platform.errors import ConfigError
 from wearables_platform.local.choice import CHOSEN_BY_URL
 from wearables_platform.local.dagster_store import INSTANCE_FILE, own_role_url, own_schema_url, with_driver
 from wearables_platform.local.layout import RunDirectory
-from wearables_platform.local.ports import choose_ports
+from wearables_platform.local.ports import check_port_is_free, choose_ports, free_ports
 from wearables_platform.local.processes import (
     HEALTH_PORT,
     ProcessSpec,
+    bridge_of,
+    further_ingest,
     live_fleet,
     process_specs,
     stream_standby,
@@ -100,12 +103,36 @@ def make_plan(settings: Settings, run: RunDirectory, options: UpOptions) -> Plan
     runtime = _runtime_settings(settings, run, servers, ports, secrets)
     store_url = runtime["dagster_sql_url"]
     processes = [] if options.servers_only else process_specs(run, settings.bind_host, ports, store_url)
+    if processes:
+        processes = _one_bridge_per_broker(processes, runtime["mqtt_url"].split(","), settings.bind_host)
+        processes += [
+            further_ingest(number, (settings.bind_host, port))
+            for number, port in enumerate(_more_ingest_ports(settings), 2)
+        ]
     processes = with_replacements(processes, options.replaced)
     if settings.stream_standby and processes:
         processes.append(stream_standby(settings.bind_host, ports))
     if options.live and processes:
         processes.append(live_fleet(settings.bind_host, ports))
     return Plan(servers, given, tuple(processes), runtime)
+
+
+def _one_bridge_per_broker(specs: list[ProcessSpec], mqtt_urls: list[str], host: str) -> list[ProcessSpec]:
+    own = next(spec for spec in specs if spec.name == "bridge")
+    addresses = [own.address, *((host, port) for port in free_ports(len(mqtt_urls) - 1, host))]
+    bridges = [bridge_of(n, url, at) for n, (url, at) in enumerate(zip(mqtt_urls, addresses, strict=True), 1)]
+    return [*bridges, *(spec for spec in specs if spec is not own)]
+
+
+def _more_ingest_ports(settings: Settings) -> list[int]:
+    texts = settings.more_ingest_ports.split(",") if settings.more_ingest_ports else []
+    if not all(text.strip().isdecimal() for text in texts):
+        msg = f"WEARABLES_MORE_INGEST_PORTS must be ports, comma-separated, not {settings.more_ingest_ports!r}"
+        raise ConfigError(msg)
+    ports = [int(text) for text in texts]
+    for port in ports:
+        check_port_is_free(port, "WEARABLES_MORE_INGEST_PORTS", settings.bind_host)
+    return ports
 
 
 def _choose_ports(settings: Settings, embedded: tuple[str, ...]) -> dict[str, int]:
@@ -127,7 +154,7 @@ def _runtime_settings(
     found |= {key: secrets[key] for key in GENERATED_SETTINGS}
     found["lake_url"] = run.lake.resolve().as_uri()
     if settings.mqtt_url is not None:
-        parts = urlsplit(settings.mqtt_url.get_secret_value())
+        parts = urlsplit(settings.mqtt_url.get_secret_value().split(",")[0])
         found |= {"mqtt_host": parts.hostname or "", "mqtt_port": str(parts.port or 1883)}
     found |= set_explicitly(settings)
     if "dagster_sql_url" in found:
