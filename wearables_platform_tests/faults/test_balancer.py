@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from wearables_platform.domain.channels import ACCELERATION, VITALS
 from wearables_platform.domain.identity import MessageIdentity
@@ -185,3 +186,11 @@ def test_ingests_and_the_balancer_end_and_come_back_while_devices_post(rig: Bala
     )
     for device_id, records in copies.items():
         assert first_copies(records, VITALS.topic) == list(range(made)), device_id
+
+
+def test_operators_see_the_balancers_health_and_each_servers_state(rig: BalancerRig) -> None:
+    base = "http://{}:{}".format(*rig.balancer.operators)
+    assert requests.get(f"{base}/healthz", timeout=10).status_code == 200
+    metrics = requests.get(f"{base}/metrics", timeout=10).text
+    for server in ("mqtt_1", "mqtt_2", "ingest_1", "ingest_2"):
+        assert f'server="{server}",state="UP"}} 1' in metrics
