@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down status doctor test check bench lint types definitions docs-test docs dashboards sql-docs sql-release proto proto-release lock ci clean
+.PHONY: help demo demo-real up up-real down status doctor test check bench lint types definitions docs-test docs dashboards sql-docs sql-release proto proto-release lock secrets ci clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -29,6 +29,12 @@ help:  ## list the targets
 
 demo: $(VENV)/.installed-demo  ## run the whole platform and print the scorecard (SEED=n, SABOTAGE=drop-message)
 	@$(BIN)/wearables demo $(if $(SEED),--seed $(SEED)) $(if $(SABOTAGE),--sabotage $(SABOTAGE))
+
+demo-real: $(VENV)/.installed-ci  ## the same on Apache Kafka, two brokers behind HAProxy, S3 (.ci/run install, once)
+	@$(BIN)/python .ci/real_tier.py --platform -- $(BIN)/wearables demo $(if $(SEED),--seed $(SEED))
+
+up-real: $(VENV)/.installed-ci  ## the platform with live data on these servers, until Ctrl-C
+	@$(BIN)/python .ci/real_tier.py --platform -- $(BIN)/wearables up --live
 
 up: $(VENV)/.installed-demo  ## start the platform with live data and leave it running
 	@$(BIN)/wearables up --detach --live

@@ -1,121 +1,104 @@
 """Run a command beside real servers: Apache Kafka, an S3 server, a second MongoDB-protocol server, Debian's binaries.
 
     python .ci/real_tier.py -- python -m pytest -m contract wearables_platform_tests
+    python .ci/real_tier.py --platform -- wearables up
 
-PostgreSQL, Redis and mosquitto are found on PATH by the same code that serves `wearables up`
-(`WEARABLES_PREFER_EMBEDDED=0`). Everything started here ends with this process.
+Tests find PostgreSQL, Redis and mosquitto on PATH by the same code that serves `wearables up`
+(`WEARABLES_PREFER_EMBEDDED=0`). With `--platform` these run here too, mosquitto twice, behind HAProxy, and the command
+is told of everything by the platform's own settings. Every start is a new one, and everything ends with this process.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from wearables_platform.local import probes, running
+from real_servers import fetched, kafka, secantusdb, versitygw
+
+from wearables_platform.local import running
+from wearables_platform.local.haproxy_server import balancer
+from wearables_platform.local.mqtt_server import mqtt_spec
 from wearables_platform.local.ports import LOOPBACK, free_ports
+from wearables_platform.local.servers import Place, new_password, server_spec
 from wearables_platform.local.spec import ServerSpec, tethered
 
-HERE = Path(__file__).resolve().parent
 INTERRUPTED_S = 60.0
+ACCESS_KEY = "wearables-ci"
+BUCKET = "wearables"
+BROKERS = ("mosquitto-1", "mosquitto-2")
 
 
-def fetched() -> Path:
-    """Return the directory with Apache Kafka's jars and the S3 server, fetched once."""
-    printed = subprocess.run([str(HERE / "fetch_servers")], check=True, stdout=subprocess.PIPE, text=True).stdout
-    return Path(printed.strip())
+@dataclass(frozen=True)
+class Described:
+    """Servers to start, in order, and what the command is told of them."""
+
+    servers: tuple[ServerSpec, ...]
+    environment: Mapping[str, str]
 
 
-def kafka(directory: Path, cache: Path) -> ServerSpec:
-    """Describe one KRaft broker that is its own controller."""
-    port, controller = free_ports(2)
-    classpath = f"{cache}/kafka-4.3.1/*"
-    properties = directory / "server.properties"
-    properties.write_text(f"""process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@{LOOPBACK}:{controller}
-listeners=PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller}
-advertised.listeners=PLAINTEXT://{LOOPBACK}:{port}
-controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-log.dirs={directory}/log
-offsets.topic.replication.factor=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-group.initial.rebalance.delay.ms=0
-auto.create.topics.enable=false
-""")
-    storage = ["java", "-cp", classpath, "kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ"]
-    subprocess.run([*storage, "-c", str(properties)], check=True, stdout=subprocess.DEVNULL)
-    heap = ("-Xmx512m", "-Xms256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-    return ServerSpec(
-        name="kafka",
-        server="apache-kafka",
-        version="4.3.1",
-        chosen="Maven",
-        argv=("java", *heap, "-cp", classpath, "kafka.Kafka", str(properties)),
-        address=(LOOPBACK, port),
-        url=f"kafka://{LOOPBACK}:{port}",
-        probe=probes.kafka,
-    )
+def for_tests(scratch: Path, cache: Path) -> Described:
+    """Describe what the tests do not start themselves."""
+    secret = secrets.token_urlsafe(24)
+    servers = tuple(own_servers(scratch, cache, secret))
+    urls = {f"WEARABLES_TEST_{server.name.upper()}_URL": server.url for server in servers}
+    keys = {"WEARABLES_TEST_S3_ACCESS_KEY": ACCESS_KEY, "WEARABLES_TEST_S3_SECRET_KEY": secret}
+    return Described(servers, {**urls, **keys})
 
 
-def versitygw(directory: Path, cache: Path, access: str, secret: str) -> ServerSpec:
-    """Describe an S3 server on a directory, with signatures, multipart and conditional writes."""
-    (port,) = free_ports(1)
-    root = directory / "objects"
-    root.mkdir()
-    return ServerSpec(
-        name="s3",
-        server="versitygw",
-        version="1.8.0",
-        chosen="go install",
-        argv=(f"{cache}/bin/versitygw-1.8.0", "--port", f"{LOOPBACK}:{port}", "posix", str(root)),
-        address=(LOOPBACK, port),
-        url=f"http://{LOOPBACK}:{port}",
-        probe=probes.tcp,
-        env={"ROOT_ACCESS_KEY": access, "ROOT_SECRET_KEY": secret},
-    )
+def for_platform(scratch: Path, cache: Path) -> Described:
+    """Describe everything the platform runs on, two brokers and a load balancer for two ingests among it."""
+    secret, bridge_password, ingest_ports = secrets.token_urlsafe(24), new_password(), free_ports(2)
+    log, objects, documents = own_servers(scratch, cache, secret)
+    (scratch / "s3" / "objects" / BUCKET).mkdir()
+    brokers = [
+        replace(mqtt_spec(port, scratch / "mqtt", bridge_password, broker=name), name=name)
+        for name, port in zip(BROKERS, free_ports(len(BROKERS)), strict=True)
+    ]
+    stores = [server_spec(name, Place(scratch, free_ports(1)[0], new_password())) for name in ("postgres", "redis")]
+    balanced = balancer(scratch, [each.address for each in brokers], [(LOOPBACK, port) for port in ingest_ports])
+    settings = {
+        "KAFKA_URL": log.url,
+        "MQTT_URL": ",".join(each.url for each in brokers),
+        "MQTT_HOST": balanced.mqtt[0],
+        "MQTT_PORT": str(balanced.mqtt[1]),
+        "MQTT_CREDENTIALS_DIR": str(scratch / "mqtt"),
+        "SQL_URL": stores[0].url,
+        "REDIS_URL": stores[1].url,
+        "MONGO_URL": documents.url,
+        "LAKE_URL": f"s3://{BUCKET}/lake?endpoint_url={objects.url}",
+        "LAKE_ACCESS_KEY": ACCESS_KEY,
+        "LAKE_SECRET_KEY": secret,
+        "INGEST_PORT": str(ingest_ports[0]),
+        "MORE_INGEST_PORTS": str(ingest_ports[1]),
+        "INGEST_URL": f"http://{balanced.ingest[0]}:{balanced.ingest[1]}",
+    }
+    servers = (log, objects, documents, *brokers, *stores, balanced.spec)
+    return Described(servers, {f"WEARABLES_{name}": value for name, value in settings.items()})
 
 
-def secantusdb(directory: Path) -> ServerSpec:
-    """Describe the richer of the two MongoDB-protocol wheels; a separate process, never imported."""
-    (port,) = free_ports(1)
-    binary = shutil.which("secantusd-py", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    if binary is None:
-        msg = "secantusd-py is not installed: pip install --require-hashes -r requirements/ci.txt"
-        raise SystemExit(msg)
-    arguments = ("--host", LOOPBACK, "--port", str(port), "--storage-path", str(directory / "data"), "--sync-on-commit")
-    return ServerSpec(
-        name="mongo",
-        server="secantusdb",
-        version="0.7.0b3",
-        chosen="wheel",
-        argv=(binary, *arguments),
-        address=(LOOPBACK, port),
-        url=f"mongodb://{LOOPBACK}:{port}/wearables_test",
-        probe=probes.mongo,
-    )
-
-
-def describe_all(scratch: Path, access: str, secret: str) -> Iterator[tuple[str, ServerSpec]]:
-    """Yield each server with the name its URL is passed on under."""
-    cache = fetched()
-    directories = {name: scratch / name for name in ("kafka", "s3", "mongo")}
-    for directory in directories.values():
+def own_servers(scratch: Path, cache: Path, secret: str) -> Iterator[ServerSpec]:
+    """Describe Kafka, the object store and the document store."""
+    directories = [scratch / name for name in ("kafka", "s3", "mongo")]
+    for directory in directories:
         directory.mkdir()
-    yield "KAFKA", kafka(directories["kafka"], cache)
-    yield "S3", versitygw(directories["s3"], cache, access, secret)
-    yield "MONGO", secantusdb(directories["mongo"])
+    yield kafka(directories[0], cache)
+    yield versitygw(directories[1], cache, ACCESS_KEY, secret)
+    yield secantusdb(directories[2])
+
+
+def prefer_debians_postgres() -> None:
+    """Put PostgreSQL's own directory on PATH, where Debian leaves it out."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    if found:
+        os.environ["PATH"] = f"{found[-1]}:{os.environ['PATH']}"
 
 
 def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -129,21 +112,23 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
             raise
 
 
-def main(command: Sequence[str]) -> int:
+def main(options: Sequence[str], command: Sequence[str]) -> int:
     """Start the servers, run the command with their URLs, end the servers."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    access, secret = "wearables-ci", secrets.token_urlsafe(24)
-    environment = {**os.environ, "WEARABLES_PREFER_EMBEDDED": "0"}
-    environment |= {"WEARABLES_TEST_S3_ACCESS_KEY": access, "WEARABLES_TEST_S3_SECRET_KEY": secret}
+    prefer_debians_postgres()
+    describe = for_platform if "--platform" in options else for_tests
     with ExitStack() as stack:
         # Entered first, so emptied last, when no server writes into it any more.
         scratch = Path(stack.enter_context(TemporaryDirectory(prefix="wearables-ci-", ignore_cleanup_errors=True)))
-        for name, spec in describe_all(scratch, access, secret):
+        scratch.chmod(0o711)  # PostgreSQL does not run as root: who it runs as must be able to pass
+        described = describe(scratch, fetched())
+        for spec in described.servers:
             stack.callback(running.start(spec, scratch / "logs").stop)
-            environment[f"WEARABLES_TEST_{name}_URL"] = spec.url
             print(f"real tier: {spec.name} is {spec.server} {spec.version}", flush=True)  # noqa: T201
+        environment = {**os.environ, "WEARABLES_PREFER_EMBEDDED": "0", **described.environment}
         return run(tethered(tuple(command)), environment)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[sys.argv.index("--") + 1 :]))
+    at = sys.argv.index("--")
+    sys.exit(main(sys.argv[1:at], sys.argv[at + 1 :]))

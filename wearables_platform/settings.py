@@ -31,7 +31,14 @@ class Settings(BaseSettings):
     # The stores: one URL each. None means "not configured": `wearables up` starts an embedded one and fills it in.
     kafka_url: SecretStr | None = Field(None, description="kafka://[user:password@]host:port[,host:port]")
     mqtt_url: SecretStr | None = Field(
-        None, description="mqtt[s]://bridge-user:password@host:port, as the bridge connects"
+        None,
+        description=(
+            "mqtt[s]://bridge-user:password@host:port, as the bridge connects; of several brokers, comma-separated, "
+            "each has a bridge of its own."
+        ),
+    )
+    mqtt_credentials_dir: Path | None = Field(
+        None, description="Where the brokers' password and access files are; unset is the run directory's `data/mqtt`."
     )
     sql_url: SecretStr | None = Field(None, description="postgresql://user:password@host:port/database")
     dagster_sql_url: SecretStr | None = Field(
@@ -62,6 +69,12 @@ class Settings(BaseSettings):
     mqtt_port: int | None = Field(None, description="MQTT port devices connect to.")
     bind_host: str = Field("127.0.0.1", description="Address every process of ours listens on.")
     ingest_port: int | None = Field(None, description="Port of the HTTP ingest.")
+    more_ingest_ports: str | None = Field(
+        None, description="Ports of further ingests that `wearables up` runs, comma-separated; for a load balancer."
+    )
+    ingest_url: str | None = Field(
+        None, description="Base URL devices post to, such as a load balancer's; unset is the ingest's own."
+    )
     api_port: int | None = Field(None, description="Port of the query API and the live page.")
     dagster_port: int | None = Field(None, description="Port of the Dagster UI.")
     bridge_health_port: int | None = Field(None, description="Health and metrics port of the bridge.")
@@ -166,6 +179,10 @@ class Settings(BaseSettings):
             msg = f"WEARABLES_{key.upper()} is not set and no running instance was found in {self.run_dir}/runtime.env"
             raise ConfigError(msg)
         return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+    def device_ingest_url(self) -> str:
+        """Return where devices post."""
+        return self.ingest_url or f"http://{self.bind_host}:{self.require('ingest_port')}"
 
     @cached_property
     def runtime_file(self) -> Path:

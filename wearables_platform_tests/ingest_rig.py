@@ -143,6 +143,17 @@ class IngestProcess:
 def process(built: IngestRig, log_file: Path, **environment: str) -> Iterator[IngestProcess]:
     """The ingest as `wearables run ingest`, ready."""
     (port,) = free_ports(1)
+    child = start(built, log_file, port, **environment)
+    try:
+        await_ready(f"http://127.0.0.1:{port}", child, log_file)
+        yield IngestProcess(f"http://127.0.0.1:{port}", child)
+    finally:
+        child.terminate()
+        child.wait(START_TIMEOUT_S)
+
+
+def start(built: IngestRig, log_file: Path, port: int, **environment: str) -> subprocess.Popen[bytes]:
+    """Start `wearables run ingest` on a port, and do not wait."""
     settings = {
         "WEARABLES_KAFKA_URL": built.kafka_url,
         "WEARABLES_SQL_URL": built.sql_url,
@@ -153,13 +164,7 @@ def process(built: IngestRig, log_file: Path, **environment: str) -> Iterator[In
     }
     with log_file.open("ab") as log:
         argv = [sys.executable, "-m", "wearables_platform.cli", "run", "ingest"]
-        child = subprocess.Popen(argv, env={**os.environ, **settings}, stdout=log, stderr=log)
-    try:
-        await_ready(f"http://127.0.0.1:{port}", child, log_file)
-        yield IngestProcess(f"http://127.0.0.1:{port}", child)
-    finally:
-        child.terminate()
-        child.wait(START_TIMEOUT_S)
+        return subprocess.Popen(argv, env={**os.environ, **settings}, stdout=log, stderr=log)
 
 
 def await_ready(url: str, child: subprocess.Popen[bytes], log_file: Path) -> None:

@@ -22,6 +22,7 @@ from wearables_platform.clients.mqtt import (
 from wearables_platform.clients.sql import SqlClient
 from wearables_platform.clients.topics import ensure_platform_topics
 from wearables_platform.domain.channels import CHANNELS
+from wearables_platform.errors import ConfigError
 from wearables_platform.health import Health, HealthServer
 from wearables_platform.logs import configure_logging, get_logger
 from wearables_platform.registry import DeviceDirectory, Registry
@@ -55,8 +56,16 @@ def run(settings: Settings) -> None:
 
 
 def mqtt_options(settings: Settings) -> MqttOptions:
-    """Return how the bridge connects; the URL's query may say otherwise, per bridge (`client_id`, `share`, ...)."""
-    return parse_mqtt_url(settings.require("mqtt_url"), client_id=CLIENT_ID, clean=False, keepalive_s=KEEPALIVE_S)
+    """Return how the bridge connects; the URL's query may say otherwise, per bridge (`client_id`, `share`, ...).
+
+    A bridge reads one broker: so what a device says on a session is written by one producer, in order, and its receipt
+    goes back to the broker it came from.
+    """
+    url = settings.require("mqtt_url")
+    if "," in url:
+        msg = "WEARABLES_MQTT_URL names several brokers: a bridge reads one; run a bridge for each, as `up` does"
+        raise ConfigError(msg)
+    return parse_mqtt_url(url, client_id=CLIENT_ID, clean=False, keepalive_s=KEEPALIVE_S)
 
 
 def _turn(settings: Settings, health: Health, stopping: threading.Event) -> None:

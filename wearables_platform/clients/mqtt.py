@@ -172,8 +172,10 @@ class MqttListener:
 class MqttConnection:
     """One session with the broker, made again whenever it is lost.
 
-    Delivery: a received QoS 1 message is acknowledged only after `done`, in the order received. A published one is kept
-    and sent again over reconnects until the broker has acknowledged it, which promises nothing: see receipts.
+    Delivery: a received QoS 1 message is acknowledged only after `done`, in the order received. A published one lives
+    as long as the session it was handed to: `connections` tells a new one, and whoever published sends again what
+    nothing has confirmed (`edge.outbox`). If the driver did so too, what the last broker had not acknowledged would
+    overtake older messages that it had acknowledged and then lost.
     """
 
     def __init__(
@@ -190,7 +192,7 @@ class MqttConnection:
         self._paused = False
         self._wants_write = False
         self._handled = 0
-        self._being_written: set[int] = set()  # QoS 0: lost with the session
+        self._on_their_way: set[int] = set()  # publications; lost with the session
         self._lock = threading.Lock()
         self._outstanding = 0
         self.refusal: str | None = None  # what the broker last said no to
@@ -283,6 +285,7 @@ class MqttConnection:
 
     def _connect(self, now_s: float) -> None:
         self.due_s = now_s + self._backoff.next_s()
+        self._client = self._build()  # a used one would send again what it kept, ahead of older messages
         try:
             self._client.reconnect()
         except OSError as exc:
@@ -290,11 +293,10 @@ class MqttConnection:
 
     def _publish(self, topic: str, payload: bytes, qos: int) -> None:
         info = self._client.publish(topic, payload, qos)
-        lost = info.rc == paho.MQTT_ERR_NO_CONN and qos == 0  # with QoS 1 the driver keeps it for the next session
-        if lost or info.rc == paho.MQTT_ERR_QUEUE_SIZE:
+        if info.rc in (paho.MQTT_ERR_NO_CONN, paho.MQTT_ERR_QUEUE_SIZE):
             self._settle(1)
-        elif qos == 0:
-            self._being_written.add(info.mid)
+        else:
+            self._on_their_way.add(info.mid)
 
     def _acknowledge(self, session: int, packet_ids: list[int]) -> None:
         if session != self._session:
@@ -414,8 +416,8 @@ class MqttConnection:
         self._granted = False
         self._wants_write = False
         self._acks.begin(0)
-        self._settle(len(self._being_written))
-        self._being_written.clear()
+        self._settle(len(self._on_their_way))
+        self._on_their_way.clear()
         self.due_s = time.monotonic() + self._backoff.next_s()
 
     def _on_message(self, _client: Any, _userdata: Any, message: paho.MQTTMessage) -> None:
@@ -432,7 +434,7 @@ class MqttConnection:
 
     def _on_publish(self, _client: Any, _userdata: Any, packet_id: int, *_: Any) -> None:
         self._handled += 1
-        self._being_written.discard(packet_id)
+        self._on_their_way.discard(packet_id)
         self._settle(1)
 
 

@@ -17,8 +17,7 @@ from rich.table import Table
 from wearables_platform.clients.sql import SqlClient
 from wearables_platform.errors import ConfigError
 from wearables_platform.local.files import write_atomically
-from wearables_platform.local.layout import RunDirectory
-from wearables_platform.local.mqtt_credentials import MqttCredentials
+from wearables_platform.local.mqtt_credentials import credentials_of
 from wearables_platform.registry import CredentialSink, Enrolment, Participant, Registry
 from wearables_platform.settings import Settings, load_settings
 
@@ -73,9 +72,9 @@ def enroll(
 
 
 def credential_sink(settings: Settings) -> CredentialSink | None:
-    """Return the embedded broker's password file where this instance manages one."""
-    run = RunDirectory(settings.run_dir)
-    return MqttCredentials(run.mqtt) if run.mqtt.exists() else None
+    """Return the brokers' password file where this instance manages one."""
+    credentials = credentials_of(settings)
+    return credentials if credentials.directory.exists() else None
 
 
 def _apply(

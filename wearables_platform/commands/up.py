@@ -71,7 +71,8 @@ def print_summary(console: Console, run: RunDirectory, plan: Plan) -> None:
     if plan.processes:
         console.print(f"live page and query API  http://{host}:{plan.runtime['api_port']}/", soft_wrap=True)
         console.print(f"Dagster                  http://{host}:{plan.runtime['dagster_port']}/", soft_wrap=True)
-        console.print(f"HTTP ingest              http://{host}:{plan.runtime['ingest_port']}/", soft_wrap=True)
+        ingest = plan.runtime.get("ingest_url") or f"http://{host}:{plan.runtime['ingest_port']}"
+        console.print(f"HTTP ingest              {ingest}/", soft_wrap=True)
     console.print(f"up; logs in {run.logs}, Ctrl-C or `wearables down` ends it", soft_wrap=True)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from wearables_platform.batch.cohort_baselines import published
-from wearables_platform.clients.lake import Lake, open_lake
+from wearables_platform.clients.lake import Lake, configured_lake
 from wearables_platform.clients.mongo import DocumentStore
 from wearables_platform.clients.redis_reads import LatestReader
 from wearables_platform.clients.sql import SqlClient
@@ -71,7 +71,7 @@ class Stores:
             opened.enter_context(closing(SqlClient(settings.require("sql_url"), "wearables demo"))),
             opened.enter_context(closing(DocumentStore(settings.require("mongo_url"), "wearables-demo"))),
             opened.enter_context(closing(LatestReader(settings.require("redis_url"), "wearables-demo"))),
-            open_lake(settings.require("lake_url")),
+            configured_lake(settings),
         )
 
 

@@ -23,8 +23,7 @@ from wearables_platform.edge.fleet import Fleet
 from wearables_platform.edge.messages import HeartRateReading, StepReading, Vitals
 from wearables_platform.edge.running import device_mqtt_url
 from wearables_platform.edge.simulation.motion import SENSOR_RATE_HZ, Motion, draw_pulse, unit_vector
-from wearables_platform.local.layout import RunDirectory
-from wearables_platform.local.mqtt_credentials import MqttCredentials
+from wearables_platform.local.mqtt_credentials import credentials_of
 from wearables_platform.logs import configure_logging, get_logger
 from wearables_platform.registry import Enrolment, Participant, Registry
 from wearables_platform.settings import Settings, load_settings
@@ -80,7 +79,7 @@ def enrol(settings: Settings, device_ids: list[str], now: datetime) -> dict[str,
         for device_id in device_ids
     ]
     with closing(SqlClient(settings.require("sql_url"), "wearables live", pool_size=1)) as sql:
-        registry = Registry(sql, MqttCredentials(RunDirectory(settings.run_dir).mqtt))
+        registry = Registry(sql, credentials_of(settings))
         fresh = registry.enrol(enrolments)
         return fresh | registry.rotate([device_id for device_id in device_ids if device_id not in fresh], now)
 

@@ -36,7 +36,7 @@ from wearables_platform.local.dagster_store import URL_VARIABLE
 from wearables_platform.local.failures import ExitCode
 from wearables_platform.local.files import write_atomically
 from wearables_platform.local.layout import RunDirectory
-from wearables_platform.local.mqtt_credentials import MqttCredentials
+from wearables_platform.local.mqtt_credentials import credentials_of
 from wearables_platform.models.labels import LabelBook
 from wearables_platform.registry import Enrolment, Participant, Registry
 from wearables_platform.settings import Settings
@@ -157,7 +157,7 @@ class Demo:
             for each in self._cast.everyone
         ]
         with closing(SqlClient(settings.require("sql_url"), "wearables demo", pool_size=1)) as sql:
-            tokens = Registry(sql, MqttCredentials(self._run.mqtt)).enrol(enrolments)
+            tokens = Registry(sql, credentials_of(settings)).enrol(enrolments)
             book = LabelBook(sql)
             for device_id, recording in recordings_of(self._recorded_devices(), people.RECORDINGS_START):
                 book.add_spans(device_id, recording.label_spans(), "recording:seglearn")
@@ -181,12 +181,11 @@ class Demo:
         )
 
     def _vitals(self, settings: Settings) -> ClientProcess:
-        url = f"http://{settings.bind_host}:{settings.require('ingest_port')}"
         wearers = self._path("wearers.json")
         write_atomically(wearers, json.dumps([person.wearer for person in self._cast.vitals]))
         letters = str(self._path("vitals-letters.json"))
-        arguments = ("--wearers", str(wearers), "--url", url, "--letters", letters, f"--seed={self._options.seed}")
-        return self._client("vitals", "run_vitals", [], *arguments)
+        arguments = ("--wearers", str(wearers), "--url", settings.device_ingest_url(), "--letters", letters)
+        return self._client("vitals", "run_vitals", [], *arguments, f"--seed={self._options.seed}")
 
     def _fleet(self) -> ClientProcess:
         devices = [person.device_id for person in self._cast.fleet]

@@ -41,6 +41,11 @@ class MqttTransport:
         """Whether the session stands and receipts are heard."""
         return self.connection.ready
 
+    @property
+    def session(self) -> int:
+        """How many sessions there were so far."""
+        return self.connection.connections
+
     def publish(self, topic: str, payload: bytes) -> None:
         """Publish with QoS 1."""
         self.connection.publish(topic, payload)

@@ -1,5 +1,9 @@
 """From the spool to the platform: send in order, resend until a receipt covers, forget what is refused.
 
+A new session begins with the oldest message that nothing has confirmed: the broker that took the others may be gone,
+and the receipts for them go to a session that is over. So the first copies of a boot's messages reach the log in order,
+whichever of several brokers each session is with.
+
 `pump` does everything and never waits; it is called again and again by whoever drives the devices. Only `on_receipt`
 may be called from another thread.
 """
@@ -32,6 +36,10 @@ class Transport(Protocol):
     @property
     def ready(self) -> bool:
         """Whether a message can be handed over now."""
+
+    @property
+    def session(self) -> int:
+        """Which session stands: with another number, what the one before had taken may be lost."""
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Hand one message over; raises a `TransientError` if it was not taken."""
@@ -66,7 +74,9 @@ class Outbox:
         self._spool = spool
         self._transport = transport
         self._timing = timing
+        self._session = 0
         self._last_row = 0
+        self._newest_row = 0  # ever sent
         self._sent: dict[int, _Sent] = {}  # row -> when to send it again
         self._earliest_due_s = math.inf
         self._receipts: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -90,8 +100,15 @@ class Outbox:
         """Do what is due: take receipts, send again what waited too long, send what is new."""
         self._take_receipts()
         if self._transport.ready:
+            self._notice_session(self._transport.session)
             self._send_again(now_s)
             self._send_new(now_s)
+
+    def _notice_session(self, session: int) -> None:
+        if session != self._session:
+            self._session, self._last_row = session, 0
+            self._sent.clear()
+            self._earliest_due_s = math.inf
 
     def _take_receipts(self) -> None:
         while not self._receipts.empty():
@@ -141,7 +158,9 @@ class Outbox:
         for spooled in self._spool.after(self._last_row, room) if room > 0 else ():
             if not self._send(spooled, now_s, self._timing.receipt_timeout_s):
                 return
+            self.resent += spooled.row <= self._newest_row
             self._last_row = spooled.row
+            self._newest_row = max(self._newest_row, spooled.row)
 
     def _send(self, spooled: SpooledMessage, now_s: float, wait_s: float) -> bool:
         message: EncodedMessage = spooled.message

@@ -20,6 +20,8 @@ from wearables_platform.domain.channels import CHANNELS, receipt_topic
 from wearables_platform.domain.identity import DEVICE_ID_PATTERN, is_device_id
 from wearables_platform.errors import ConfigError
 from wearables_platform.local.files import locked, write_atomically
+from wearables_platform.local.layout import RunDirectory
+from wearables_platform.settings import Settings
 
 BRIDGE_USER = "wearables.bridge"  # the dot is outside the device grammar: no device can be called this
 ITERATIONS = 101
@@ -68,15 +70,19 @@ def parse_entries(text: str) -> dict[str, str]:
 class MqttCredentials:
     """The broker's password and access files in one directory.
 
-    Changes are safe beside other writers (a lock) and readers (atomic replace). mosquitto is told to read them again;
-    amqtt's plugin notices by itself. A changed password does not end a connection that is already up.
+    Changes are safe beside other writers (a lock) and readers (atomic replace). Every mosquitto that reads them is
+    told to read them again; amqtt's plugin notices by itself. A changed password does not end a connection that is
+    already up.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.password_file = directory / "passwords"
         self.access_file = directory / "access"
-        self.pid_file = directory / "mosquitto.pid"
+
+    def pid_file(self, broker: str) -> Path:
+        """Return where a mosquitto that reads these files writes its process id."""
+        return self.directory / f"{broker}.pid"
 
     def create(self, bridge_password: str) -> None:
         """Write the access list and the bridge's entry; devices enrolled earlier stay."""
@@ -109,13 +115,18 @@ class MqttCredentials:
             kept = {user: encoded for user, encoded in self.entries().items() if user not in removed}
             lines = (f"{user}:{encoded}\n" for user, encoded in {**kept, **added}.items())
             write_atomically(self.password_file, "".join(lines))
-            self._reload_mosquitto()
+            for pid_file in self.directory.glob("*.pid"):
+                _reload_mosquitto(pid_file)
 
-    def _reload_mosquitto(self) -> None:
-        """Signal mosquitto, if the pid it wrote is still a mosquitto (pids are used again)."""
-        if not self.pid_file.exists():
-            return
-        pid = int(self.pid_file.read_text().strip() or 0)
-        command = Path(f"/proc/{pid}/comm")
-        if pid and command.exists() and command.read_text().strip() == "mosquitto":
-            os.kill(pid, signal.SIGHUP)
+
+def credentials_of(settings: Settings) -> MqttCredentials:
+    """Return the files of the brokers this instance's devices connect to."""
+    return MqttCredentials(settings.mqtt_credentials_dir or RunDirectory(settings.run_dir).mqtt)
+
+
+def _reload_mosquitto(pid_file: Path) -> None:
+    """Signal a mosquitto, if the pid it wrote is still one (pids are used again)."""
+    pid = int(pid_file.read_text().strip() or 0)
+    command = Path(f"/proc/{pid}/comm")
+    if pid and command.exists() and command.read_text().strip() == "mosquitto":
+        os.kill(pid, signal.SIGHUP)

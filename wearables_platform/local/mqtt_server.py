@@ -26,6 +26,7 @@ acl_file {access}
 pid_file {pid_file}
 persistence true
 persistence_location {directory}/
+persistence_file {broker}.db
 autosave_interval 1
 max_queued_messages 0
 max_inflight_messages 1000
@@ -34,14 +35,19 @@ log_dest stderr
 """
 
 
-def mqtt_spec(port: int, directory: Path, bridge_password: str, *, prefer_embedded: bool = False) -> ServerSpec:
-    """Describe a broker that knows the bridge; devices are added with `MqttCredentials(directory)`."""
+def mqtt_spec(
+    port: int, directory: Path, bridge_password: str, *, prefer_embedded: bool = False, broker: str = "mosquitto"
+) -> ServerSpec:
+    """Describe a broker that knows the bridge; devices are added with `MqttCredentials(directory)`.
+
+    Brokers of one directory, each with a name of its own, have the same accounts: a device may go to any of them.
+    """
     directory = directory.resolve()
     credentials = MqttCredentials(directory)
     credentials.create(bridge_password)
     choice = choose("mqtt", prefer_embedded=prefer_embedded)
     if choice.server == "mosquitto":
-        argv: tuple[str, ...] = (str(choice.binary), "-c", str(_mosquitto_configuration(port, credentials)))
+        argv: tuple[str, ...] = (str(choice.binary), "-c", str(_mosquitto_configuration(port, credentials, broker)))
     else:
         argv = (sys.executable, "-m", BROKER_MODULE, str(port), str(credentials.password_file))
     return ServerSpec(
@@ -53,19 +59,20 @@ def mqtt_spec(port: int, directory: Path, bridge_password: str, *, prefer_embedd
         address=(LOOPBACK, port),
         url=f"mqtt://{BRIDGE_USER}:{bridge_password}@{LOOPBACK}:{port}",
         probe=probes.mqtt,
-        stale_files=(credentials.pid_file,),  # written by mosquitto, which is told through it to read again
+        stale_files=(credentials.pid_file(broker),),  # written by mosquitto, which is told through it to read again
     )
 
 
-def _mosquitto_configuration(port: int, credentials: MqttCredentials) -> Path:
-    path = credentials.directory / "mosquitto.conf"
+def _mosquitto_configuration(port: int, credentials: MqttCredentials, broker: str) -> Path:
+    path = credentials.directory / f"{broker}.conf"
     content = CONFIGURATION.format(
         port=port,
         host=LOOPBACK,
         user=getpass.getuser(),  # as root it would otherwise become a user that cannot read these files
         passwords=credentials.password_file,
         access=credentials.access_file,
-        pid_file=credentials.pid_file,
+        pid_file=credentials.pid_file(broker),
+        broker=broker,
         directory=credentials.directory,
     )
     write_atomically(path, content)

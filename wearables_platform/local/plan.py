@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from wearables_platform.errors import ConfigError
 from wearables_platform.local.choice import CHOSEN_BY_URL
 from wearables_platform.local.dagster_store import INSTANCE_FILE, own_role_url, own_schema_url, with_driver
 from wearables_platform.local.layout import RunDirectory
@@ -17,6 +18,8 @@ from wearables_platform.local.ports import choose_ports
 from wearables_platform.local.processes import (
     HEALTH_PORT,
     ProcessSpec,
+    bridge_of,
+    further_ingest,
     live_fleet,
     process_specs,
     stream_standby,
@@ -38,6 +41,7 @@ SERVER_PORT: Mapping[str, str] = {
 
 GENERATED_SETTINGS = ("api_token", "model_signing_key")
 DAGSTER = "dagster"
+DAGSTER_CODE_PORT = "dagster_code_port"
 
 DAGSTER_WORKSPACE = """\
 load_from:
@@ -100,6 +104,8 @@ def make_plan(settings: Settings, run: RunDirectory, options: UpOptions) -> Plan
     runtime = _runtime_settings(settings, run, servers, ports, secrets)
     store_url = runtime["dagster_sql_url"]
     processes = [] if options.servers_only else process_specs(run, settings.bind_host, ports, store_url)
+    if processes:
+        processes = _several(processes, runtime["mqtt_url"].split(","), ports, settings)
     processes = with_replacements(processes, options.replaced)
     if settings.stream_standby and processes:
         processes.append(stream_standby(settings.bind_host, ports))
@@ -108,10 +114,38 @@ def make_plan(settings: Settings, run: RunDirectory, options: UpOptions) -> Plan
     return Plan(servers, given, tuple(processes), runtime)
 
 
+def _several(
+    specs: list[ProcessSpec], mqtt_urls: list[str], ports: Mapping[str, int], settings: Settings
+) -> list[ProcessSpec]:
+    """Give each broker a bridge of its own, and add the further ingests."""
+    host = settings.bind_host
+    places = [HEALTH_PORT["bridge"], *_more_bridges(settings)]
+    bridges = [
+        bridge_of(number, url, (host, ports[place]))
+        for number, (url, place) in enumerate(zip(mqtt_urls, places, strict=True), 1)
+    ]
+    ingests = [further_ingest(number, (host, ports[key])) for number, key in enumerate(_more_ingests(settings), 2)]
+    return [*bridges, *ingests, *(spec for spec in specs if spec.name != "bridge")]
+
+
+def _more_bridges(settings: Settings) -> list[str]:
+    count = settings.require("mqtt_url").count(",") if settings.mqtt_url else 0
+    return [f"bridge_health_port[{number}]" for number in range(2, count + 2)]
+
+
+def _more_ingests(settings: Settings) -> dict[str, int]:
+    texts = settings.more_ingest_ports.split(",") if settings.more_ingest_ports else []
+    if not all(text.strip().isdecimal() for text in texts):
+        msg = f"WEARABLES_MORE_INGEST_PORTS must be ports, comma-separated, not {settings.more_ingest_ports!r}"
+        raise ConfigError(msg)
+    return {f"more_ingest_ports[{number}]": int(text) for number, text in enumerate(texts, 1)}
+
+
 def _choose_ports(settings: Settings, embedded: tuple[str, ...]) -> dict[str, int]:
     port_settings = [*(SERVER_PORT[name] for name in embedded), *HEALTH_PORT.values()]
     wanted: dict[str, int | None] = {key: getattr(settings, key) for key in port_settings}
-    return choose_ports({**wanted, "dagster_code_port": None}, settings.bind_host)
+    wanted |= dict.fromkeys((DAGSTER_CODE_PORT, *_more_bridges(settings)))
+    return choose_ports({**wanted, **_more_ingests(settings)}, settings.bind_host)
 
 
 def _runtime_settings(
@@ -123,11 +157,11 @@ def _runtime_settings(
 ) -> dict[str, str]:
     """Return what other commands need to find this instance; what the environment sets is written down too."""
     found = {URL_SETTING[server.name]: server.url for server in servers}
-    found |= {key: str(port) for key, port in ports.items() if key != "dagster_code_port"}
+    found |= {key: str(port) for key, port in ports.items() if key in Settings.model_fields}
     found |= {key: secrets[key] for key in GENERATED_SETTINGS}
     found["lake_url"] = run.lake.resolve().as_uri()
     if settings.mqtt_url is not None:
-        parts = urlsplit(settings.mqtt_url.get_secret_value())
+        parts = urlsplit(settings.mqtt_url.get_secret_value().split(",")[0])
         found |= {"mqtt_host": parts.hostname or "", "mqtt_port": str(parts.port or 1883)}
     found |= set_explicitly(settings)
     if "dagster_sql_url" in found:

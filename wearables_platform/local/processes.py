@@ -86,6 +86,22 @@ def stream_standby(host: str, ports: Mapping[str, int]) -> ProcessSpec:
     return replace(_own_process("stream", (host, ports[HEALTH_PORT["stream"]])), name=STANDBY, needs=NEEDS[STANDBY])
 
 
+def bridge_of(number: int, mqtt_url: str, address: Address) -> ProcessSpec:
+    """Describe the bridge of one of several brokers."""
+    environment = {"WEARABLES_MQTT_URL": mqtt_url, "WEARABLES_BRIDGE_HEALTH_PORT": str(address[1])}
+    return replace(_own_process("bridge", address), name=_numbered("bridge", number), env=environment)
+
+
+def further_ingest(number: int, address: Address) -> ProcessSpec:
+    """Describe one more ingest."""
+    environment = {"WEARABLES_INGEST_PORT": str(address[1])}
+    return replace(_own_process("ingest", address), name=_numbered("ingest", number), env=environment)
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"
+
+
 def _own_process(name: str, address: Address) -> ProcessSpec:
     argv = (sys.executable, "-m", "wearables_platform.cli", "run", name)
     return ProcessSpec(name, argv, NEEDS[name], address, probes.http(HEALTH_PATH))

@@ -112,7 +112,7 @@ def test_reading_stops_at_the_bound_and_goes_on_below_half_of_it(
     assert [int(delivery.payload) for delivery in heard] == list(range(100))
 
 
-def test_a_cut_connection_is_made_again_and_what_was_published_arrives(
+def test_a_cut_connection_is_made_again_and_takes_nothing_over_from_the_session_before(
     connect: Connect, mqtt_url: str, mqtt_devices: MqttDevices, device_id: str
 ) -> None:
     address = urlsplit(mqtt_url)
@@ -123,11 +123,16 @@ def test_a_cut_connection_is_made_again_and_what_was_published_arrives(
     with TcpProxy(address.hostname, address.port) as proxy:
         device, _ = connect(f"mqtt://{device_id}:{token}@127.0.0.1:{proxy.port}")
         proxy.hold()
-        device.publish(f"wearables/v1/{device_id}/status", b"kept")
+        device.publish(f"wearables/v1/{device_id}/status", b"of the first session")
         proxy.cut()
+        eventually(lambda: not device.ready, "the session is noticed to be over")
+        assert device.outstanding == 0
         proxy.release()
-        eventually(lambda: any(delivery.payload == b"kept" for delivery in heard), "sent again after reconnecting")
+        eventually(lambda: device.ready, "a new session")
         assert device.connections == 2
+        device.publish(f"wearables/v1/{device_id}/status", b"of the second")
+        eventually(lambda: bool(heard), "what the second session took")
+        assert [delivery.payload for delivery in heard] == [b"of the second"]
 
 
 def test_without_a_session_nothing_is_taken(loop: MqttLoop) -> None:

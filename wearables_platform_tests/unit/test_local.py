@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
+from wearables_platform.bridge.process import mqtt_options
 from wearables_platform.cli import COMMANDS, build_app, exit_code_of
 from wearables_platform.domain.channels import ACCELERATION, VITALS
 from wearables_platform.errors import ConfigError, StoreUnavailable, WireError
@@ -20,8 +21,8 @@ from wearables_platform.local.descendants import descendants_of
 from wearables_platform.local.failures import ExitCode, StartError
 from wearables_platform.local.layout import RunDirectory
 from wearables_platform.local.limits import LIMITS
-from wearables_platform.local.plan import render_runtime_file
-from wearables_platform.local.ports import check_port_is_free, choose_ports
+from wearables_platform.local.plan import UpOptions, make_plan, render_runtime_file
+from wearables_platform.local.ports import check_port_is_free, choose_ports, free_ports
 from wearables_platform.local.processes import (
     ENTRY_POINTS,
     NEEDS,
@@ -34,6 +35,7 @@ from wearables_platform.local.processes import (
 from wearables_platform.local.servers import SERVER_NAMES
 from wearables_platform.local.stages import refusals_of, stages_of
 from wearables_platform.local.supervisor import Program, render_configuration
+from wearables_platform.settings import Settings
 
 
 def test_free_ports_are_distinct_and_leave_the_wanted_ones_alone() -> None:
@@ -140,6 +142,51 @@ def test_every_process_has_its_entry_its_needs_and_a_way_to_tell_that_it_is_well
     assert all(set(spec.needs) <= known for spec in specs.values())
     # The second stream is the same program: whichever is killed, the other can go on.
     assert specs["stream-standby"].argv == specs["stream"].argv
+
+
+def given(**changes: object) -> Settings:
+    """Settings that name every server by URL, two brokers among them."""
+    urls = {
+        "kafka_url": "kafka://k:9092",
+        "mqtt_url": "mqtt://b:p@one:1883,mqtt://b:p@two:1883",
+        "sql_url": "postgresql://me:secret@db:5432/wearables",
+        "mongo_url": "mongodb://m:27017/wearables",
+        "redis_url": "redis://r:6379/0",
+    }
+    return Settings(**{**urls, **changes})  # type: ignore[arg-type]
+
+
+def test_each_broker_has_a_bridge_and_each_further_port_an_ingest(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    run.create()
+    (port,) = free_ports(1)
+    settings = given(mqtt_host="balancer", mqtt_port=1884, more_ingest_ports=str(port), ingest_url="http://balancer")
+    plan = make_plan(settings, run, UpOptions())
+    specs = {spec.name: spec for spec in plan.processes}
+    assert plan.servers == ()
+    assert {name: specs[name].env["WEARABLES_MQTT_URL"] for name in ("bridge", "bridge-2")} == {
+        "bridge": "mqtt://b:p@one:1883",
+        "bridge-2": "mqtt://b:p@two:1883",
+    }
+    assert specs["ingest-2"].env == {"WEARABLES_INGEST_PORT": str(port)}
+    assert specs["ingest-2"].needs == specs["ingest"].needs
+    addresses = [specs[name].address for name in ("bridge", "bridge-2", "ingest", "ingest-2")]
+    assert len(set(addresses)) == 4
+    # What other commands read: where devices go, and no setting that is none.
+    assert (plan.runtime["mqtt_host"], plan.runtime["ingest_url"]) == ("balancer", "http://balancer")
+    assert plan.runtime.keys() <= Settings.model_fields.keys()
+
+
+def test_ports_that_are_none_are_refused_by_the_name_of_their_setting(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    run.create()
+    with pytest.raises(ConfigError, match="WEARABLES_MORE_INGEST_PORTS must be ports"):
+        make_plan(given(more_ingest_ports="8081,many"), run, UpOptions())
+
+
+def test_a_bridge_reads_one_broker() -> None:
+    with pytest.raises(ConfigError, match="run a bridge for each"):
+        mqtt_options(given())
 
 
 def test_a_planted_fault_runs_in_the_place_of_one_process_only(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.ready = True
+        self.session = 1
         self.room = 10**6
         self.sent: list[int] = []
 
@@ -140,6 +141,21 @@ def test_nothing_goes_out_without_a_session_and_all_of_it_after(spool: Spool, wi
     wire.ready = True
     box.pump(0.1)
     assert wire.taken() == [0]
+
+
+def test_a_new_session_begins_with_the_oldest_message_nothing_confirmed(spool: Spool, wire: Wire) -> None:
+    box = outbox(spool, wire)
+    spool.append([message(i) for i in range(4)])
+    box.pump(0.0)
+    box.on_receipt(receipt((0, 0), (2, 2)))
+    wire.taken()
+    spool.append([message(4)])
+    wire.session = 2
+    box.pump(0.1)
+    assert wire.taken() == [1, 3, 4]
+    assert box.resent == 2
+    box.pump(9.9)
+    assert wire.taken() == []
 
 
 def test_a_client_that_starts_again_sends_all_that_was_not_confirmed(spool: Spool, wire: Wire) -> None:
