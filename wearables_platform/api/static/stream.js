@@ -1,6 +1,7 @@
 // Server-sent events over fetch: EventSource cannot send the Authorization header, and a token in an address ends up
 // in logs. Reconnects by itself, with jitter, until it is stopped or the token is refused.
 
+const MOST_DEVICES = 20_000;
 const SILENCE_MS = 6000; // the server sends something every second
 const FIRST_WAIT_MS = 400;
 const LONGEST_WAIT_MS = 8000;
@@ -55,7 +56,7 @@ export class LiveStream {
       heard();
       const headers = { Authorization: `Bearer ${this.token}` };
       if (this.lastEventId) headers["Last-Event-ID"] = this.lastEventId;
-      const query = this.device ? `?device=${encodeURIComponent(this.device)}` : "";
+      const query = `?rows=compact&limit=${MOST_DEVICES}${this.device ? `&device=${encodeURIComponent(this.device)}` : ""}`;
       const response = await fetch(`/v1/live/stream${query}`, { headers, signal: abort.signal, cache: "no-store" });
       if (response.status === 401 || response.status === 403) throw { problem: await response.json() };
       if (!response.ok) throw new Error(`status ${response.status}`);

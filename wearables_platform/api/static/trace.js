@@ -13,8 +13,17 @@ export class Trace {
     this.calm = matchMedia("(prefers-reduced-motion: reduce)");
     this.clear();
     new ResizeObserver(() => this.#resize()).observe(canvas);
+  }
+
+  /** Draw while it is looked at, and only then. */
+  start() {
     this.#resize();
-    requestAnimationFrame((at) => this.#frame(at));
+    this.run ??= requestAnimationFrame((at) => this.#frame(at));
+  }
+
+  stop() {
+    cancelAnimationFrame(this.run);
+    this.run = this.last = null;
   }
 
   clear() {
@@ -55,7 +64,7 @@ export class Trace {
     this.last = at;
     if (this.newest) this.#follow(elapsed);
     this.#draw();
-    requestAnimationFrame((next) => this.#frame(next));
+    this.run = requestAnimationFrame((next) => this.#frame(next));
   }
 
   #follow(elapsed) {
