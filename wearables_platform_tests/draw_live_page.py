@@ -12,7 +12,6 @@ from wearables_platform_tests.api_world import TOKEN
 from wearables_platform_tests.live_page_stage import (
     MODEL_VERSION,
     found,
-    lived,
     measured,
     open_browser,
     open_stage,
@@ -20,8 +19,9 @@ from wearables_platform_tests.live_page_stage import (
 )
 
 DEVICES = 1_200
+TRACE_S = 10  # what the picture waits for
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
-SIZE = {"width": 1440, "height": 1040}
+SIZE = {"width": 1440, "height": 1200}
 
 
 def main(images: Path = IMAGES) -> None:
@@ -32,18 +32,14 @@ def main(images: Path = IMAGES) -> None:
         scored(stage.world, now)
         stage.writer.set_model("activity_anomaly", {"version": MODEL_VERSION})
         found(stage, now)
-        lived(stage.world, shown.removesuffix("-watch"), now)
         for scheme, view, name, ready in (
             ("light", "/", "live-page", "#events li"),
-            ("dark", f"/device/{shown}", "live-page-device", "#device-events li"),
-            ("light", f"/participant/{shown.removesuffix('-watch')}", "live-page-participant", "#participant-days tr"),
-            ("dark", "/platform", "live-page-platform", "#models tbody tr"),
+            ("dark", f"/device/{shown}", "live-page-device", f"#trace[data-seconds='{TRACE_S}']"),
         ):
             page = browser.new_page(viewport=SIZE, color_scheme=scheme)
             page.goto(f"{stage.api.url}/#token={TOKEN}&view={view}")
             page.wait_for_selector(ready)
             page.wait_for_function("document.body.dataset.connection === 'live'")
-            page.wait_for_timeout(4_000)
             page.screenshot(path=images / f"{name}.png", full_page=False)
             page.close()
 

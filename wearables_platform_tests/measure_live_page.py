@@ -40,14 +40,16 @@ def main(devices: int = DEVICES) -> None:
         told: dict[str, Any] = {"devices": devices, "first_row_s": round(first_row_s, 2), **rates}
         told |= {"long_tasks": len(tasks), "longest_task_ms": round(tasks[-1]) if tasks else 0}
         told["median_long_task_ms"] = round(tasks[len(tasks) // 2]) if tasks else 0
-        print(json.dumps(told))
+        sys.stdout.write(f"{json.dumps(told)}\n")
 
 
 def stream_rates(api: ApiProcess) -> dict[str, float]:
     """Read a stream as the page does, and return the size of its first frames and the rate after them."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     parameters: dict[str, Any] = {"rows": "compact", "limit": 20_000}
-    with requests.get(f"{api.url}/v1/live/stream", params=parameters, headers=headers, stream=True, timeout=30) as reply:
+    with requests.get(
+        f"{api.url}/v1/live/stream", params=parameters, headers=headers, stream=True, timeout=30
+    ) as reply:
         received, rows, first_bytes, began_s = 0, 0, 0, 0.0
         for line in reply.iter_lines(chunk_size=65_536):
             received += len(line) + 1

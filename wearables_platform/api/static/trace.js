@@ -40,6 +40,7 @@ export class Trace {
     for (const [timeUs, vmG] of points) this.points.push([timeUs / 1e6, vmG]);
     const oldest = this.points.at(-1)[0] - KEEP_S;
     this.points = this.points.slice(this.points.findIndex(([time]) => time >= oldest));
+    this.canvas.dataset.seconds = Math.min(SPAN_S, Math.floor(this.points.at(-1)[0] - this.points[0][0]));
   }
 
   /** markers: [{time_s, label}, ...] of this device. */
