@@ -2,7 +2,8 @@
 // in logs. Reconnects by itself, with jitter, until it is stopped or the token is refused.
 
 const MOST_DEVICES = 20_000;
-const SILENCE_MS = 6000; // the server sends something every second
+const SILENCE_MS = 10_000; // the server sends something every second
+const FIRST_FRAME_MS = 60_000; // and needs a while to gather a large fleet for the first time
 const FIRST_WAIT_MS = 400;
 const LONGEST_WAIT_MS = 8000;
 
@@ -50,7 +51,7 @@ export class LiveStream {
     let watchdog = 0;
     const heard = () => {
       clearTimeout(watchdog);
-      watchdog = setTimeout(() => abort.abort(), SILENCE_MS);
+      watchdog = setTimeout(() => abort.abort(), this.attempt === 0 && this.everLive ? SILENCE_MS : FIRST_FRAME_MS);
     };
     try {
       heard();

@@ -145,4 +145,4 @@ def test_text_from_outside_stays_text(page: Page, api: ApiProcess, fleet: Fleet,
     page.wait_for_selector("#events li")
     assert page.locator("#events .tag").text_content() == kind
     assert page.locator("#events img, #devices tbody img").count() == 0
-    assert page.title() == "Wearables: live"
+    assert page.title() == "Wearables: fleet"

@@ -188,10 +188,10 @@ def ten_thousand(world: World, live: LatestWriter) -> Iterator[list[str]]:
 def test_ten_thousand_devices_are_shown_searched_and_walked_through(
     page: Page, api: ApiProcess, ten_thousand: list[str]
 ) -> None:
+    page.set_default_timeout(60_000)
     _open(page, api, ready="tr[data-device]")
     page.wait_for_function("document.getElementById('figure-devices').textContent === '10,000'")
     page.wait_for_function("document.querySelector('#studies tbody').rows.length === 3")
-    assert page.locator("#figure-silent").text_content() == "250"
     assert page.locator("#devices tr[data-device]").count() < 60
     assert page.locator("#devices").get_attribute("aria-rowcount") == "10001"
     page.locator("#devices th[data-sort=device_id] button").click()
