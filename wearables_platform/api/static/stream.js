@@ -49,9 +49,10 @@ export class LiveStream {
 
   async #read(run, abort) {
     let watchdog = 0;
+    this.patienceMs = FIRST_FRAME_MS;
     const heard = () => {
       clearTimeout(watchdog);
-      watchdog = setTimeout(() => abort.abort(), this.attempt === 0 && this.everLive ? SILENCE_MS : FIRST_FRAME_MS);
+      watchdog = setTimeout(() => abort.abort(), this.patienceMs);
     };
     try {
       heard();
@@ -88,6 +89,7 @@ export class LiveStream {
     }
     if (fields.event === "fleet") {
       this.attempt = 0;
+      this.patienceMs = SILENCE_MS;
       this.everLive = true;
       this.onState("live");
     }
