@@ -39,7 +39,7 @@ def main(images: Path = IMAGES) -> None:
             page = browser.new_page(viewport=SIZE, color_scheme=scheme)
             page.goto(f"{stage.api.url}/#token={TOKEN}&view={view}")
             page.wait_for_selector(ready)
-            page.wait_for_function("document.body.dataset.connection === 'live'")
+            page.wait_for_function("() => document.body.dataset.connection === 'live'")
             page.screenshot(path=images / f"{name}.png", full_page=False)
             page.close()
 

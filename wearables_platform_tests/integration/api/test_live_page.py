@@ -86,7 +86,7 @@ def test_a_device_that_never_sent_is_shown(page: Page, api: ApiProcess, fleet: F
     world.person("new", "sleep")
     _open(page, api)
     page.wait_for_selector("tr[data-device=new-watch][data-freshness=never]")
-    page.wait_for_function("document.getElementById('figure-never').textContent === '1'")
+    page.wait_for_function("() => document.getElementById('figure-never').textContent === '1'")
 
 
 @pytest.mark.parametrize("with_signal", [signal.SIGTERM, signal.SIGKILL])

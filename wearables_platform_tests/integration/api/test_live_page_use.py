@@ -121,7 +121,7 @@ def test_only_the_connection_and_counts_asked_for_are_read_out(page: Page, api: 
         page.wait_for_function(f"before => ({shown}) !== before", arg=before)
     assert page.evaluate("window.said") == []
     page.get_by_role("searchbox").fill("ad")
-    page.wait_for_function("document.querySelectorAll('#devices tr[data-device]').length === 1")
+    page.wait_for_function("() => document.querySelectorAll('#devices tr[data-device]').length === 1")
     assert page.evaluate("window.said") == ["1 of 4 devices match"]
 
 
@@ -190,8 +190,8 @@ def test_ten_thousand_devices_are_shown_searched_and_walked_through(
 ) -> None:
     page.set_default_timeout(60_000)
     _open(page, api, ready="tr[data-device]")
-    page.wait_for_function("document.getElementById('figure-devices').textContent === '10,000'")
-    page.wait_for_function("document.querySelector('#studies tbody').rows.length === 3")
+    page.wait_for_function("() => document.getElementById('figure-devices').textContent === '10,000'")
+    page.wait_for_function("() => document.querySelector('#studies tbody').rows.length === 3")
     assert page.locator("#devices tr[data-device]").count() < 60
     assert page.locator("#devices").get_attribute("aria-rowcount") == "10001"
     page.locator("#devices th[data-sort=device_id] button").click()
@@ -201,7 +201,7 @@ def test_ten_thousand_devices_are_shown_searched_and_walked_through(
     page.keyboard.press("Home")
     assert page.evaluate(FOCUSED) == ten_thousand[0]
     page.get_by_role("searchbox").fill(ten_thousand[4321])
-    page.wait_for_function("document.querySelectorAll('#devices tr[data-device]').length === 1")
+    page.wait_for_function("() => document.querySelectorAll('#devices tr[data-device]').length === 1")
     page.locator("#devices tr[data-device] a").click()
     page.wait_for_selector("#view-device[data-freshness=live]")
     moved = "document.querySelector('[data-field=vm_g]').textContent"
