@@ -61,6 +61,27 @@ class World:
         )
         return device_id
 
+    def people(self, names: Sequence[str], study_id: str, model: str) -> list[str]:
+        """Enrol many participants and their devices at once."""
+        devices = [f"{name}-watch" for name in names]
+        with psycopg.connect(self.sql_url) as connection:
+            connection.execute(
+                "INSERT INTO registry.participants SELECT name, %s, 1990, 'unknown', 'UTC', %s"
+                " FROM unnest(%s::text[]) name",
+                [study_id, REGISTERED, list(names)],
+            )
+            connection.execute(
+                "INSERT INTO registry.devices (device_id, device_model, registered_at)"
+                " SELECT name, %s, %s FROM unnest(%s::text[]) name",
+                [model, REGISTERED, devices],
+            )
+            connection.execute(
+                "INSERT INTO registry.assignments (device_id, participant_id, valid_from)"
+                " SELECT device, name, %s FROM unnest(%s::text[], %s::text[]) both_of (device, name)",
+                [REGISTERED, devices, list(names)],
+            )
+        return devices
+
     def heart_rates(self, device_id: str, readings: Sequence[tuple[datetime, float]]) -> None:
         self.execute(
             "INSERT INTO telemetry.heart_rate VALUES (%s, %s, %s, 'd:0:0', 1, 'batch', 'test')",

@@ -18,6 +18,9 @@ from wearables_platform.domain.time_policy import US_PER_S, from_us, to_us
 SILENT_AFTER_S = 15.0
 # Arrives, but was measured longer ago than buffers and networks explain: an upload of stored data, or a slow clock.
 LATE_AFTER_S = 60.0
+# How many intervals are waited per second that the last read of the fleet took: with one of a second a read of 10,000
+# devices, which takes some tenths of a second, leaves the larger part of the time to all else.
+PAUSES_PER_S = 5.0
 
 RawLatest = Mapping[str, str]
 # Per device the caller may see, since when (microseconds): what is older is of somebody else. None is everything.
@@ -30,6 +33,7 @@ _GROUPS = {
     "steps_end_us": ("steps",),
     "status_time_us": ("battery_percent", "worn"),
 }
+_EVENT_TIMES = ("time_us", "hr_time_us", "steps_end_us", "status_time_us")
 
 
 class LatestSource(Protocol):
@@ -62,7 +66,7 @@ class LatestSource(Protocol):
 
 def latest_values(device_id: str, raw: RawLatest, as_of: datetime) -> Latest:
     """Turn a `latest:{device_id}` hash into the reply; what the hash lacks is null."""
-    event_us, append_us = _newest(raw), _whole(raw, "append_us")
+    event_us, append_us = newest_us(raw), _whole(raw, "append_us")
     freshness = judge_freshness(event_us, append_us, to_us(as_of))
     return Latest(
         device_id=device_id,
@@ -86,6 +90,18 @@ def latest_values(device_id: str, raw: RawLatest, as_of: datetime) -> Latest:
         sensors=sensor_values(raw),
         **{name: _real(raw, name) for name in ("x_g", "y_g", "z_g", "vm_g", "rate_hz", "enmo_mg")},
     )
+
+
+def newest_us(raw: RawLatest) -> int | None:
+    """Return when the newest of a device's values was measured, microseconds; None where nothing is known."""
+    sensors = [name for name in raw if name.endswith(":time_us")]
+    times_us = [int(raw[name]) for name in (*_EVENT_TIMES, *sensors) if raw.get(name)]
+    return max(times_us, default=None)
+
+
+def freshness_of(raw: RawLatest, as_of: datetime) -> Freshness:
+    """Judge the newest values of a device, as `latest_values` does."""
+    return judge_freshness(newest_us(raw), _whole(raw, "append_us"), to_us(as_of))
 
 
 def values_since(raw: RawLatest, since_us: int) -> dict[str, str]:
@@ -157,6 +173,7 @@ class FleetView:
         self._interval_s = interval_s
         self._max_devices = max_devices
         self._lock = threading.Lock()
+        self._pause_s = interval_s
         self._snapshot: _Snapshot | None = None
 
     def newest(self, limit: int, visible: Visible) -> tuple[int, dict[str, dict[str, str]]]:
@@ -182,8 +199,10 @@ class FleetView:
     def _current(self) -> _Snapshot:
         with self._lock:
             now_s = time.monotonic()
-            if self._snapshot is None or now_s - self._snapshot.taken_s >= self._interval_s:
+            if self._snapshot is None or now_s - self._snapshot.taken_s >= self._pause_s:
                 self._snapshot = self._read(now_s)
+                # A large fleet is read less often, so that reading leaves time for all else.
+                self._pause_s = self._interval_s * max(1.0, PAUSES_PER_S * (time.monotonic() - now_s))
             return self._snapshot
 
     def _read(self, now_s: float) -> _Snapshot:
@@ -200,12 +219,6 @@ def only_visible(entries: Iterable[tuple[str, dict[str, Any]]], visible: Visible
         for name, event in entries
         if event["device_id"] in visible and event.get("start_us", -1) >= visible[event["device_id"]]
     ]
-
-
-def _newest(raw: RawLatest) -> int | None:
-    sensors = (name for name in raw if name.endswith(":time_us"))
-    times_us = (_whole(raw, name) for name in ("time_us", "hr_time_us", "steps_end_us", "status_time_us", *sensors))
-    return max((time_us for time_us in times_us if time_us is not None), default=None)
 
 
 def _whole(raw: RawLatest, name: str) -> int | None:

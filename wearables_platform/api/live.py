@@ -1,8 +1,9 @@
 """The live stream: server-sent events of the fleet's newest values, one device's trace, and events as they come.
 
 What changed since the last tick is sent, nothing twice. A tick is sent even when nothing changed, so a reader knows a
-quiet fleet from a dead connection. The rate is bounded by the interval and the size by the number of devices asked for;
-a reader who does not keep up is cut off by the socket's time-out, never buffered for.
+quiet fleet from a dead connection. The rate is bounded by the interval, the size by the number of devices asked for
+and, after the first frame, by `MAX_CHANGED`: where more changes, each device has its turn. A reader who does
+not keep up is cut off by the socket's time-out, never buffered for.
 """
 
 from __future__ import annotations
@@ -15,7 +16,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from wearables_platform.api.latest import FleetView, Visible, latest_values, only_visible, recent_anomaly
+from wearables_platform.api.fleet_rows import COLUMNS, compact_row
+from wearables_platform.api.latest import (
+    FleetView,
+    Visible,
+    freshness_of,
+    latest_values,
+    only_visible,
+    recent_anomaly,
+)
+from wearables_platform.api.replies import Freshness, Latest
 from wearables_platform.clients.redis import MAX_ANOMALIES
 from wearables_platform.errors import StoreUnavailable
 from wearables_platform.web.problems import RETRY_AFTER_S, RequestRefused
@@ -27,6 +37,9 @@ PLATFORM_EVERY_TICKS = 20
 TRACE_SPAN_US = 15_000_000
 ANOMALIES_AT_START = 300
 MAX_STREAMS = 24
+# Rows in a frame after the first. 10,000 moving devices are told in turn, each every five seconds; those that fall
+# silent or come back go first.
+MAX_CHANGED = 2_000
 
 
 class LiveStreams:
@@ -86,13 +99,16 @@ class LiveStream:
     visible: Visible
     platform: Callable[[], dict[str, Any]]
     last_anomaly_id: str | None = None
-    _sent: dict[str, dict[str, str]] = field(default_factory=dict)
-    _fresh: dict[str, str] = field(default_factory=dict)
+    compact: bool = False
+    # What was last sent of each device, the one sent longest ago first.
+    _sent: dict[str, tuple[dict[str, str], str]] = field(default_factory=dict)
+    _device: Latest | None = None
     _trace_us: int = -1
 
     def frames(self, closing: threading.Event, tick_s: float) -> Generator[bytes]:
         """Yield events until the process stops or the reader goes."""
-        yield _frame("hello", {"tick_s": tick_s, "fleet_every_s": tick_s * FLEET_EVERY_TICKS}, retry_ms=1000)
+        hello: dict[str, Any] = {"tick_s": tick_s, "fleet_every_s": tick_s * FLEET_EVERY_TICKS}
+        yield _frame("hello", hello | ({"columns": COLUMNS} if self.compact else {}), retry_ms=1000)
         tick = 0
         while not closing.is_set():
             try:
@@ -107,6 +123,7 @@ class LiveStream:
         if tick % FLEET_EVERY_TICKS == 0:
             yield self._fleet_frame()
             yield from self._anomaly_frames()
+            yield from self._device_frames()
         if tick % PLATFORM_EVERY_TICKS == 0:
             yield _frame("platform", self.platform())
         if self.device_id is not None:
@@ -115,15 +132,42 @@ class LiveStream:
     def _fleet_frame(self) -> bytes:
         now = self.clock()
         total, raw = self.fleet.newest(self.limit, self.visible)
-        rows = {name: latest_values(name, values, now) for name, values in raw.items()}
-        changed = [
-            row.model_dump(mode="json")
-            for name, row in rows.items()
-            if self._sent.get(name) != raw[name] or self._fresh.get(name) != row.freshness
-        ]
         gone = [name for name in self._sent if name not in raw]
-        self._sent, self._fresh = raw, {name: row.freshness for name, row in rows.items()}
-        return _frame("fleet", {"as_of": now.isoformat(), "total": total, "changed": changed, "gone": gone})
+        for name in gone:
+            del self._sent[name]
+        fresh = {name: freshness_of(values, now) for name, values in raw.items()}
+        changed = self._chosen(raw, fresh)
+        for name in changed:
+            self._sent.pop(name, None)  # to the end: it has had its turn
+            self._sent[name] = raw[name], fresh[name]
+        rows = [self._row(name, raw[name], fresh[name], now) for name in changed]
+        return _frame("fleet", {"as_of": now.isoformat(), "total": total, "changed": rows, "gone": gone})
+
+    def _chosen(self, raw: dict[str, dict[str, str]], fresh: dict[str, Freshness]) -> list[str]:
+        """Return the devices to tell of now: new ones, those whose state changed, then those told of longest ago."""
+        new = [name for name in raw if name not in self._sent]
+        turned, moved = [], []
+        for name, (values, state) in self._sent.items():
+            if state != fresh[name]:
+                turned.append(name)
+            elif values != raw[name]:
+                moved.append(name)
+        return [*new, *turned, *moved[: max(0, MAX_CHANGED - len(new) - len(turned))]]
+
+    def _row(self, name: str, values: dict[str, str], state: Freshness, now: datetime) -> Any:
+        if self.compact:
+            return compact_row(name, values, state)
+        return latest_values(name, values, now).model_dump(mode="json")
+
+    def _device_frames(self) -> Iterator[bytes]:
+        if self.device_id is None or (self.visible is not None and self.device_id not in self.visible):
+            return
+        values = self.fleet.one(self.device_id, self.clock(), self.visible)
+        told = self._device
+        # Age alone is no news.
+        if told is None or told.model_copy(update={"age_s": values.age_s}) != values:
+            self._device = values
+            yield _frame("device", values.model_dump(mode="json"))
 
     def _anomaly_frames(self) -> Iterator[bytes]:
         limit = MAX_ANOMALIES if self.last_anomaly_id else ANOMALIES_AT_START

@@ -18,7 +18,8 @@ MAX_DAYS = 366
 MAX_HOURLY_DAYS = 32
 MAX_POINTS = 10_000
 MAX_GAPS = 1_000
-MAX_STREAM_DEVICES = 1_000
+MAX_STREAM_DEVICES = 20_000
+MAX_FULL_ROWS = 1_000
 
 # Far beyond any reading; within, no time zone and no span of days leaves the calendar.
 FIRST_YEAR = 1900
@@ -257,4 +258,12 @@ class StreamQuery(_Query):
     """What a live stream carries."""
 
     device: Identifier | None = Field(None, description="Device whose trace is sent along.")
-    limit: int = Field(200, ge=1, le=MAX_STREAM_DEVICES, description="Devices in the overview: those seen last.")
+    limit: int = Field(
+        200,
+        ge=1,
+        le=MAX_STREAM_DEVICES,
+        description=f"Devices in the overview: those seen last. More than {MAX_FULL_ROWS:,} need `rows=compact`.",
+    )
+    rows: Literal["full", "compact"] = Field(
+        "full", description="full: the fields of `latest`. compact: lists in the order of `columns`, see `hello`."
+    )

@@ -12,7 +12,7 @@ from flask_openapi3.models.tag import Tag
 from wearables_platform.api import access
 from wearables_platform.api.answering import cut_off_slow_readers, reply
 from wearables_platform.api.live import LiveStream
-from wearables_platform.api.parameters import ModelQuery, RecentQuery, StreamQuery
+from wearables_platform.api.parameters import MAX_FULL_ROWS, ModelQuery, RecentQuery, StreamQuery
 from wearables_platform.api.replies import Models, ModelVersion, RecentAnomalies, StageCount, Stages
 from wearables_platform.api.services import instant, services
 from wearables_platform.web.problems import refuse_parameter
@@ -37,7 +37,7 @@ def add_routes(api: APIBlueprint) -> None:
 
 _STREAM_RESPONSES: dict[str | int, Any] = {
     "200": {
-        "description": "Events `hello`, `fleet`, `trace`, `anomalies`, `platform`, `unavailable`; each carries JSON.",
+        "description": "Events `hello`, `fleet`, `device`, `trace`, `anomalies`, `platform`, `unavailable`, of JSON.",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }
 }
@@ -65,6 +65,8 @@ def list_recent_anomalies(query: RecentQuery) -> Response:
 
 def stream_live(query: StreamQuery) -> Response:
     """Send live values as server-sent events; reconnect with `Last-Event-ID` to miss no event."""
+    if query.rows == "full" and query.limit > MAX_FULL_ROWS:
+        refuse_parameter("limit", f"more than {MAX_FULL_ROWS} devices need rows=compact")
     if query.device is not None:
         access.visible_device(services().reads, query.device)
     visible = access.visible_since()
@@ -76,6 +78,7 @@ def stream_live(query: StreamQuery) -> Response:
         visible,
         _platform_state(everything=access.principal().role == "operator"),
         last_anomaly_id=_last_event_id(),
+        compact=query.rows == "compact",
     )
     body = services().streams.open(stream)
     cut_off_slow_readers()

@@ -1,19 +1,32 @@
-// The page: the token, the connection's state, and what each live event changes.
+// The page: the token, the address, the connection's state, and what each live event changes.
 
+import { DeviceView } from "./device.js";
+import { eventItem, sameEvent } from "./events.js";
+import { Fleet, STATES } from "./fleet.js";
+import { FleetMap } from "./fleet_map.js";
+import { ParticipantView } from "./participant.js";
+import { PlatformView } from "./platform.js";
+import { Api } from "./request.js";
 import { LiveStream } from "./stream.js";
 import { DeviceTable } from "./table.js";
-import { Trace } from "./trace.js";
-import { clock, day, number, span } from "./words.js";
+import { startTheme } from "./theme.js";
+import { clock, number, tableRow } from "./words.js";
 
 const TOKEN_KEY = "wearables-token";
-const THEME_KEY = "wearables-theme";
 const EVENTS_SHOWN = 60;
-const OUTCOMES = ["stored", "duplicate", "quarantined", "dead_lettered"];
+const EVENTS_KEPT = 1000;
+const ENROLLED_EVERY_MS = 60_000;
+const ENROLLED_PAGES = 20;
+const TITLES = { fleet: "Fleet", device: "Device", participant: "Participant", platform: "Platform" };
 const $ = (id) => document.getElementById(id);
 
-const state = { stream: null, selected: null, picked: false, now: Date.now(), heardAt: null, total: 0, events: [] };
-const table = new DeviceTable($("devices"), pick);
-const trace = new Trace($("trace"));
+const fleet = new Fleet();
+const state = { fleet, events: [], platform: { models: {}, stages: [], counters: {} }, stream: null, api: null, heardAt: null };
+const now = () => fleet.now;
+const table = new DeviceTable($("devices"), $("devices-scroll"), showMatches);
+const map = new FleetMap($("fleet-map"), $("fleet-map-tip"), (name) => (location.hash = `#/device/${encodeURIComponent(name)}`));
+const views = { device: new DeviceView(now), participant: new ParticipantView(), platform: new PlatformView() };
+const at = { view: null, name: null, from: null };
 
 // ---- the token: from the address's fragment, which no server sees, into this tab only
 
@@ -21,22 +34,24 @@ function takeToken() {
   const fragment = new URLSearchParams(location.hash.slice(1));
   if (fragment.has("token")) {
     sessionStorage.setItem(TOKEN_KEY, fragment.get("token"));
-    history.replaceState(null, "", location.pathname);
+    history.replaceState(null, "", location.pathname + (fragment.has("view") ? `#${fragment.get("view")}` : ""));
   }
   return sessionStorage.getItem(TOKEN_KEY);
 }
 
 function start(token) {
   $("sign-in").hidden = true;
-  $("main").hidden = $("sign-out").hidden = $("model").hidden = false;
+  $("main").hidden = $("sign-out").hidden = $("pages").hidden = false;
+  state.api = new Api(token, refused);
   state.stream = new LiveStream(token, handlers, showConnection, refused);
-  state.stream.follow(state.selected);
+  go();
 }
 
 function askForToken(problem = "") {
   sessionStorage.removeItem(TOKEN_KEY);
   state.stream?.stop();
-  $("main").hidden = $("sign-out").hidden = $("model").hidden = true;
+  leave();
+  $("main").hidden = $("sign-out").hidden = $("pages").hidden = true;
   $("sign-in").hidden = false;
   $("token-problem").textContent = problem;
   showConnection("signed out");
@@ -47,25 +62,65 @@ function refused(problem) {
   askForToken(problem.status === 401 ? "This token is not known." : problem.detail);
 }
 
+// ---- the address says what is shown: #/, #/device/ID, #/participant/ID, #/platform
+
+function address() {
+  const [, view = "", name = ""] = location.hash.match(/^#\/([a-z]*)\/?(.*)$/) ?? [];
+  if (view === "platform" || (view in views && name)) return { view, name: decodeURIComponent(name) };
+  return { view: "fleet", name: null };
+}
+
+function leave() {
+  views[at.view]?.hide();
+  at.view = null;
+}
+
+function go() {
+  if (!state.api || $("main").hidden) return;
+  const { view, name } = address();
+  if (view === at.view && name === at.name) return;
+  const first = at.view === null;
+  leave();
+  const before = at.name;
+  Object.assign(at, { view, name });
+  for (const one of Object.keys(TITLES)) $(`view-${one}`).hidden = one !== view;
+  for (const link of $("pages").querySelectorAll("a")) {
+    if (link.dataset.view === view) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = `Wearables: ${name ?? TITLES[view].toLowerCase()}`;
+  views[view]?.show(state.api, name, state);
+  const device = view === "device" ? name : null;
+  if (first || device !== state.stream.device) state.stream.follow(device);
+  if (view === "fleet") showFleet();
+  if (!first) settle(view, before);
+}
+
+// The focus goes where the reader goes: to the heading, and back to the row that was left.
+function settle(view, before) {
+  scrollTo(0, 0);
+  if (view === "fleet" && fleet.get(before)) table.focus(before);
+  else $(`view-${view}`).querySelector("h2").focus();
+}
+
 // ---- what the server sends
 
 const handlers = {
-  hello() {
-    state.anew = true;
+  hello({ columns }) {
+    fleet.begin(columns);
   },
-  fleet({ as_of: asOf, total, changed, gone }) {
-    // A new connection begins with all it has: what is not in it is gone.
-    const sent = new Set(changed.map((device) => device.device_id));
-    const left = state.anew ? table.devices.map((device) => device.device_id).filter((name) => !sent.has(name)) : gone;
-    Object.assign(state, { now: Date.parse(asOf), total, anew: false });
-    table.update(changed, left, state.now);
-    state.events.slice().reverse().forEach((event) => table.setEvent(event.device_id, event));
-    if (!state.picked) selectFirst();
-    showFigures();
-    showSelected();
+  fleet(frame) {
+    fleet.update(frame);
+    state.events.toReversed().forEach((event) => fleet.setEvent(event));
+    if (fleet.hasUnknown) readEnrolled();
+    views[at.view]?.fleetMoved?.();
+    if (at.view === "fleet") showFleet();
   },
-  trace({ device_id: device, restart, points }) {
-    if (device === state.selected) trace.add(points, restart);
+  device(latest) {
+    views.device.values(latest);
+  },
+  trace(frame) {
+    views.device.addTrace(frame);
   },
   anomalies({ items }) {
     // An event comes again when it is over: the newer word takes the older one's place.
@@ -73,36 +128,31 @@ const handlers = {
     for (const event of [...items, ...state.events]) {
       if (!newest.has(sameEvent(event))) newest.set(sameEvent(event), event);
     }
-    state.events = [...newest.values()].slice(0, 1000);
-    items.slice().reverse().forEach((event) => table.setEvent(event.device_id, event));
-    showEvents();
-    showMarkers();
+    state.events = [...newest.values()].slice(0, EVENTS_KEPT);
+    if (at.view === "device") views.device.showEvents(state.events);
+    if (at.view === "fleet") showEvents();
   },
-  platform({ models, stages }) {
-    showModel(models);
-    showStages(stages);
+  platform(platform) {
+    state.platform = platform;
+    if (at.view === "platform") views.platform.state(platform);
+    showModel();
   },
 };
 
-function pick(name) {
-  state.picked = true;
-  select(name);
-}
-
-// Until the reader picks a device, show one that moves.
-function selectFirst() {
-  const moving = table.get(state.selected)?.freshness === "live";
-  if (!moving && table.first) select(table.first);
-}
-
-function select(name) {
-  if (name === state.selected) return;
-  state.selected = name;
-  table.select(name);
-  trace.clear();
-  showSelected();
-  showMarkers();
-  state.stream?.follow(name);
+let enrolledAt = -Infinity;
+async function readEnrolled() {
+  if (performance.now() - enrolledAt < ENROLLED_EVERY_MS) return;
+  enrolledAt = performance.now();
+  try {
+    fleet.enrol((await state.api.pages("/devices", {}, ENROLLED_PAGES)).items);
+  } catch (error) {
+    $("devices-problem").textContent = `Who wears what could not be read: ${error.message}.`;
+    return;
+  }
+  $("devices-problem").textContent = "";
+  if (at.view === "fleet") showFleet();
+  views[at.view]?.enrolled?.(fleet);
+  showChoices();
 }
 
 // ---- what the reader sees
@@ -116,114 +166,63 @@ function showConnection(kind) {
   $("connection-text").textContent = { live: "live", connecting: "connecting", lost: `reconnecting${since}` }[kind] ?? kind;
 }
 
-function showFigures() {
-  const counts = { live: 0, late: 0, silent: 0 };
-  for (const device of table.devices) counts[device.freshness]++;
-  const shown = table.devices.length;
-  $("figure-devices").textContent = number(state.total, 0);
-  for (const [name, count] of Object.entries(counts)) $(`figure-${name}`).textContent = number(count, 0);
-  $("devices-note").textContent = shown < state.total ? `the ${number(shown, 0)} seen last of ${number(state.total, 0)}` : "";
-  $("devices-empty").hidden = shown > 0;
+function showFleet() {
+  const { live = 0, late = 0, silent = 0, never = 0 } = fleet.counts().get("") ?? {};
+  const figures = { live, late, silent, never, devices: live + late + silent + never };
+  for (const [name, count] of Object.entries(figures)) set($(`figure-${name}`), number(count, 0));
+  const heard = live + late + silent;
+  set($("devices-note"), heard < fleet.total ? `the ${number(heard, 0)} seen last of ${number(fleet.total, 0)}` : "");
+  $("devices-empty").hidden = fleet.rows.size > 0;
+  table.update(fleet);
+  map.update(fleet);
+  showGroups("studies", "study");
+  showGroups("device-models", "model");
+  showEvents();
 }
 
-function showSelected() {
-  const device = table.get(state.selected);
-  $("trace-title").textContent = state.selected ?? "No device selected";
-  if (!device) return;
-  const digits = { heart_rate_bpm: 0, vm_g: 2, enmo_mg: 1, battery_percent: 0 };
-  for (const field of document.querySelectorAll("#now [data-field]"))
-    field.textContent = number(device[field.dataset.field], digits[field.dataset.field]);
-  const heard = device.received_time ?? device.event_time;
-  const silence = heard ? `silent: nothing for ${span((state.now - Date.parse(heard)) / 1000)}` : "nothing received yet";
-  trace.stale = device.freshness === "silent" ? silence : null;
-  const measured = device.event_time ? `measured ${day(device.event_time)} ${clock(device.event_time).slice(0, 8)} UTC` : "";
-  $("trace-state").textContent = device.freshness === "late" ? `late: ${measured}` : measured;
-  const vm = device.vm_g === null ? "no samples yet" : `now ${number(device.vm_g, 2)} g`;
-  $("trace").setAttribute("aria-label", `Trace of the vector magnitude of ${device.device_id}: ${vm}, ${device.freshness}`);
+function showGroups(id, property) {
+  const groups = [...fleet.counts(property)].sort(([a], [b]) => (a < b ? -1 : 1)).slice(0, 50);
+  const rows = groups.map(([name, counts]) => [name, ...STATES.map((one) => number(counts[one], 0))]);
+  const text = JSON.stringify(rows);
+  if ($(id).dataset.shown === text) return;
+  $(id).dataset.shown = text;
+  $(id).tBodies[0].replaceChildren(...rows.map((row) => tableRow(...row)));
 }
 
-function showMarkers() {
-  const own = state.events.filter((event) => event.device_id === state.selected && event.started_at);
-  trace.mark(own.map((event) => ({ time_s: Date.parse(event.started_at) / 1000, label: label(event) })));
+function showMatches(matching, all, said) {
+  if (said) set($("matches"), matching === all ? "" : `${number(matching, 0)} of ${number(all, 0)} devices match`);
 }
 
-function sameEvent(event) {
-  return `${event.device_id} ${event.kind} ${event.started_at ?? event.id}`;
+function showChoices() {
+  for (const property of ["study", "model"]) {
+    const select = $(`filter-${property}`);
+    const names = [...fleet.counts(property).keys()].filter((name) => name !== "not known").sort();
+    const known = [...select.options].slice(1).map((option) => option.value);
+    if (JSON.stringify(names) === JSON.stringify(known)) continue;
+    const chosen = select.value;
+    select.replaceChildren(select.options[0], ...names.map((name) => new Option(name, name)));
+    select.value = chosen;
+  }
 }
 
-function label(event) {
-  return `${event.kind} ${size(event)}`.trim();
-}
-
-function size(event) {
-  if (event.peak_g !== null) return `${number(event.peak_g, 1)} g`;
-  if (event.extreme_value === null) return "";
-  return `${number(event.extreme_value, 1)} ${{ "m[g]": "mg", "/min": "/min" }[event.extreme_unit] ?? event.extreme_unit ?? ""}`.trim();
-}
-
-// When it began, and when it ended: seconds within a minute say nothing new.
-function lifetime(event) {
-  const today = day(event.started_at) === day(state.now);
-  const begin = `${today ? "" : `${day(event.started_at)} `}${clock(event.started_at).slice(0, 10)}`;
-  if (event.provisional && event.extreme_value !== null) return `${begin} UTC, going on`;
-  const lasted = (event.duration_ms ?? 0) >= 60_000 && event.ended_at;
-  return lasted ? `${begin} to ${clock(event.ended_at).slice(0, 8)} UTC` : `${begin} UTC`;
-}
-
+let eventsShown = null;
 function showEvents() {
   $("events-empty").hidden = state.events.length > 0;
-  $("events").replaceChildren(...state.events.slice(0, EVENTS_SHOWN).map(eventItem));
+  if (eventsShown === state.events || $("events").contains(document.activeElement)) return;
+  eventsShown = state.events;
+  $("events").replaceChildren(...state.events.slice(0, EVENTS_SHOWN).map((event) => eventItem(event, now())));
 }
 
-function eventItem(event) {
-  const item = document.createElement("li");
-  item.innerHTML = '<span class="tag"></span><button class="who" type="button"></button><span class="peak"></span><time></time>';
-  item.dataset.severity = event.severity ?? "info";
-  const [tag, who, peak, time] = item.children;
-  tag.textContent = event.kind;
-  tag.title = event.severity ?? "";
-  who.textContent = event.device_id;
-  who.addEventListener("click", () => pick(event.device_id));
-  peak.textContent = [size(event), event.severity === "info" ? "" : event.severity].filter(Boolean).join(", ");
-  if (event.started_at) {
-    time.dateTime = time.title = event.started_at;
-    time.textContent = lifetime(event);
-  }
-  return item;
+function showModel() {
+  const inForce = Object.entries(state.platform.models).map(([name, { version }]) => `${name} ${version ?? ""}`.trim());
+  set($("model-text"), inForce.join(", ") || "none in force");
 }
 
-function showModel(models) {
-  const inForce = Object.entries(models).map(([name, { version }]) => `${name} ${version ?? ""}`.trim());
-  $("model-text").textContent = inForce.join(", ") || "none in force";
+function set(element, text) {
+  if (element.textContent !== text) element.textContent = text;
 }
 
-function showStages(stages) {
-  const lines = new Map();
-  for (const { consumer, topic, outcome, messages } of stages) {
-    const key = `${consumer}\n${topic}`;
-    lines.set(key, { ...lines.get(key), [outcome]: messages });
-  }
-  const streamed = stages.filter((row) => row.consumer === "stream");
-  const sum = (rows) => rows.reduce((total, row) => total + row.messages, 0);
-  $("figure-streamed").textContent = number(sum(streamed), 0);
-  $("figure-dead").textContent = number(sum(streamed.filter((row) => row.outcome === "dead_lettered")), 0);
-  $("stages-empty").hidden = lines.size > 0;
-  $("stages").tBodies[0].replaceChildren(...[...lines].map(([key, counts]) => stageRow(key.split("\n"), counts)));
-}
-
-function stageRow([consumer, topic], counts) {
-  const row = document.createElement("tr");
-  row.insertCell().textContent = consumer;
-  row.insertCell().textContent = topic;
-  for (const outcome of OUTCOMES) {
-    const cell = row.insertCell();
-    cell.className = "n";
-    cell.textContent = number(counts[outcome] ?? 0, 0);
-  }
-  return row;
-}
-
-// ---- the reader's own controls
+// ---- what the reader does
 
 $("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -236,15 +235,24 @@ $("sign-out").addEventListener("click", () => {
   sessionStorage.removeItem(TOKEN_KEY);
   location.reload(); // nothing that was shown stays in this tab
 });
-$("filter").addEventListener("input", (event) => table.find(event.target.value));
-$("theme").addEventListener("click", () => {
-  const dark = getComputedStyle(document.documentElement).colorScheme === "dark" ||
-    (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
-  localStorage.setItem(THEME_KEY, (document.documentElement.dataset.theme = dark ? "light" : "dark"));
+$("skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the part behind # says what is shown
+  ($("main").hidden ? $("token") : $("main")).focus();
+});
+$("filter").addEventListener("input", (event) => table.find({ text: event.target.value.trim().toLowerCase() }));
+for (const property of ["state", "study", "model"])
+  $(`filter-${property}`).addEventListener("change", (event) => table.find({ [property]: event.target.value }));
+addEventListener("hashchange", go);
+addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || !state.api || at.view === "fleet" || event.defaultPrevented) return;
+  if (event.target.matches("input, select")) return;
+  location.hash = "#/";
 });
 
-const theme = localStorage.getItem(THEME_KEY);
-if (theme) document.documentElement.dataset.theme = theme;
+startTheme($("theme"), () => {
+  map.redraw();
+  views.device.redraw();
+});
 const token = takeToken();
 if (token) start(token);
 else askForToken();

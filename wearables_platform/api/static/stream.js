@@ -1,7 +1,9 @@
 // Server-sent events over fetch: EventSource cannot send the Authorization header, and a token in an address ends up
 // in logs. Reconnects by itself, with jitter, until it is stopped or the token is refused.
 
-const SILENCE_MS = 6000; // the server sends something every second
+const MOST_DEVICES = 20_000;
+const SILENCE_MS = 10_000; // the server sends something every second
+const FIRST_FRAME_MS = 60_000; // and needs a while to gather a large fleet for the first time
 const FIRST_WAIT_MS = 400;
 const LONGEST_WAIT_MS = 8000;
 
@@ -47,15 +49,16 @@ export class LiveStream {
 
   async #read(run, abort) {
     let watchdog = 0;
+    this.patienceMs = FIRST_FRAME_MS;
     const heard = () => {
       clearTimeout(watchdog);
-      watchdog = setTimeout(() => abort.abort(), SILENCE_MS);
+      watchdog = setTimeout(() => abort.abort(), this.patienceMs);
     };
     try {
       heard();
       const headers = { Authorization: `Bearer ${this.token}` };
       if (this.lastEventId) headers["Last-Event-ID"] = this.lastEventId;
-      const query = this.device ? `?device=${encodeURIComponent(this.device)}` : "";
+      const query = `?rows=compact&limit=${MOST_DEVICES}${this.device ? `&device=${encodeURIComponent(this.device)}` : ""}`;
       const response = await fetch(`/v1/live/stream${query}`, { headers, signal: abort.signal, cache: "no-store" });
       if (response.status === 401 || response.status === 403) throw { problem: await response.json() };
       if (!response.ok) throw new Error(`status ${response.status}`);
@@ -86,6 +89,7 @@ export class LiveStream {
     }
     if (fields.event === "fleet") {
       this.attempt = 0;
+      this.patienceMs = SILENCE_MS;
       this.everLive = true;
       this.onState("live");
     }

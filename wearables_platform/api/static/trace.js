@@ -13,8 +13,17 @@ export class Trace {
     this.calm = matchMedia("(prefers-reduced-motion: reduce)");
     this.clear();
     new ResizeObserver(() => this.#resize()).observe(canvas);
+  }
+
+  /** Draw while it is looked at, and only then. */
+  start() {
     this.#resize();
-    requestAnimationFrame((at) => this.#frame(at));
+    this.run ??= requestAnimationFrame((at) => this.#frame(at));
+  }
+
+  stop() {
+    cancelAnimationFrame(this.run);
+    this.run = this.last = null;
   }
 
   clear() {
@@ -31,6 +40,7 @@ export class Trace {
     for (const [timeUs, vmG] of points) this.points.push([timeUs / 1e6, vmG]);
     const oldest = this.points.at(-1)[0] - KEEP_S;
     this.points = this.points.slice(this.points.findIndex(([time]) => time >= oldest));
+    this.canvas.dataset.seconds = Math.min(SPAN_S, Math.floor(this.points.at(-1)[0] - this.points[0][0]));
   }
 
   /** markers: [{time_s, label}, ...] of this device. */
@@ -55,7 +65,7 @@ export class Trace {
     this.last = at;
     if (this.newest) this.#follow(elapsed);
     this.#draw();
-    requestAnimationFrame((next) => this.#frame(next));
+    this.run = requestAnimationFrame((next) => this.#frame(next));
   }
 
   #follow(elapsed) {

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -12,9 +15,18 @@ from wearables_platform.api.access import Principal, Tokens
 from wearables_platform.api.app import create_app
 from wearables_platform.clients.redis import LatestWriter
 from wearables_platform.clients.redis_reads import LatestReader
+from wearables_platform.local.ports import free_ports
 from wearables_platform.settings import Settings
+from wearables_platform_tests.api_process import ApiProcess, Fleet
 from wearables_platform_tests.api_world import LONDON_TOKEN, NOW, TOKEN, Caller, World
+from wearables_platform_tests.latest_updates import LatestUpdate, write_updates
+from wearables_platform_tests.live_page_stage import CHROMIUM, open_browser
 from wearables_platform_tests.servers import TestServers, fresh_database
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+WAIT_MS = 20_000
 
 # Redis databases are numbered; the other tests use 0.
 REDIS_DATABASE = 7
@@ -76,3 +88,50 @@ def caller(world: World, settings: Settings, live_url: str) -> Caller:
     )
     app = create_app(settings, reader, clock=lambda: NOW, tokens=tokens)
     return Caller(app.test_client())
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    with open_browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of a reader; whatever its scripts complain of fails the test, a lost connection excepted."""
+    complaints: list[str] = []
+    context = browser.new_context()
+    opened = context.new_page()
+    opened.set_default_timeout(WAIT_MS)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    yield opened
+    context.close()
+    assert [text for text in complaints if "Failed to load resource" not in text and "net::ERR" not in text] == []
+
+
+@pytest.fixture(scope="module")
+def api(api_sql_url: str, live_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
+    """One process for all pages of a module; its stores are emptied under it between tests."""
+    process = ApiProcess(api_sql_url, live_address, free_ports(1)[0], tmp_path_factory.mktemp("api"))
+    process.start()
+    yield process
+    process.close()
+
+
+@pytest.fixture
+def fleet(world: World, live: LatestWriter) -> Iterator[Fleet]:
+    """Three devices that send and one that stopped an hour ago."""
+    world.study("sleep")
+    names = [world.person(name, "sleep") for name in ("ada", "ben", "cleo")]
+    gone_us = int(time.time() * 1e6) - 3_600_000_000
+    fields = {"time_us": gone_us, "append_us": gone_us, "sequence": 1, "vm_g": 1.25}
+    write_updates(live, [LatestUpdate(world.person("gone", "sleep"), "motion", gone_us, 1, fields)])
+    sending = Fleet(live, names)
+    thread = threading.Thread(target=sending.run)
+    thread.start()
+    yield sending
+    sending.stopping.set()
+    thread.join()

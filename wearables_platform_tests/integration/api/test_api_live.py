@@ -98,6 +98,50 @@ def test_only_the_devices_seen_last_are_sent_and_those_that_drop_out_are_named(
     assert ([row["device_id"] for row in second["changed"]], second["gone"]) == (["d0"], ["d1"])
 
 
+def test_compact_rows_say_what_full_ones_say(live: LatestWriter, live_url: str) -> None:
+    _moved(live, "d0", NOW_US)
+    compact = Reader(live_url, compact=True)
+    columns = compact.until("hello")[1]["columns"]
+    (row,) = compact.fleet()["changed"]
+    said = dict(zip(columns, row, strict=True))
+    assert said == {
+        "device_id": "d0", "freshness": 0, "event_time_ms": NOW_US // 1_000, "received_time_ms": NOW_US // 1_000,
+        "heart_rate_bpm": None, "vm_g": 1.0, "enmo_mg": None, "anomaly_score": None, "battery_percent": None,
+        "worn": None,
+    }  # fmt: skip
+    assert Reader(live_url).fleet()["changed"][0]["vm_g"] == said["vm_g"]
+
+
+def test_where_more_changes_than_a_frame_holds_each_device_has_its_turn(
+    live: LatestWriter, live_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wearables_platform.api.live.MAX_CHANGED", 2)
+    names = [f"d{n}" for n in range(5)]
+    for name in names:
+        _moved(live, name, NOW_US)
+    reader = Reader(live_url)
+    assert len(reader.fleet()["changed"]) == 5  # the first has all
+    told: list[str] = []
+    for turn in range(1, 6):
+        for name in names:
+            _moved(live, name, NOW_US + turn)
+        changed = [row["device_id"] for row in reader.fleet()["changed"]]
+        assert len(changed) == 2
+        told += changed
+    assert sorted(told) == sorted(names * 2)
+
+
+def test_the_device_asked_for_is_told_in_full_and_only_when_it_changes(live: LatestWriter, live_url: str) -> None:
+    _moved(live, "d0", NOW_US)
+    reader = Reader(live_url, device_id="d0")
+    assert reader.until("device")[1]["vm_g"] == 1.0
+    reader.fleet()
+    kinds = [_parse(next(reader.frames))[0] for _ in range(FLEET_EVERY_TICKS)]
+    assert "device" not in kinds
+    _moved(live, "d0", NOW_US + 1)
+    assert reader.until("device")[1]["sequence"] == NOW_US + 1
+
+
 def test_a_trace_sends_each_point_once(live: LatestWriter, live_url: str) -> None:
     _moved(live, "d0", NOW_US, (NOW_US - 80_000, 1.0), (NOW_US - 40_000, 1.5))
     reader = Reader(live_url, device_id="d0")

@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
-import threading
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 from wearables_platform.clients.redis import LatestWriter
-from wearables_platform.local.ports import free_ports
 from wearables_platform_tests.api_process import ApiProcess, Fleet
 from wearables_platform_tests.api_world import TOKEN, World
-from wearables_platform_tests.latest_updates import LatestUpdate, write_updates
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 pytestmark = [
     pytest.mark.browser, pytest.mark.sql, pytest.mark.redis, pytest.mark.integration, pytest.mark.timeout(180),
 ]  # fmt: skip
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-# Without these Chromium looks for its maker's hosts, which a test machine need not reach; root has no sandbox.
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-WAIT_MS = 20_000
+NOW_VM = "document.querySelector('[data-field=vm_g]').textContent"
 # Reads what the reader sees, not what the script holds: the pixels of the trace.
 TRACE_PIXELS = "document.getElementById('trace').toDataURL()"
 DRAWN = """() => {
@@ -43,57 +27,6 @@ DRAWN = """() => {
     const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
     return pixels.some((value) => value > 0);
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page of a reader; whatever its scripts complain of fails the test, a lost connection excepted."""
-    complaints: list[str] = []
-    context = browser.new_context()
-    opened = context.new_page()
-    opened.set_default_timeout(WAIT_MS)
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    yield opened
-    context.close()
-    assert [text for text in complaints if "Failed to load resource" not in text and "net::ERR" not in text] == []
-
-
-@pytest.fixture(scope="module")
-def api(api_sql_url: str, live_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
-    """One process for all pages; its stores are emptied under it between tests."""
-    process = ApiProcess(api_sql_url, live_address, free_ports(1)[0], tmp_path_factory.mktemp("api"))
-    process.start()
-    yield process
-    process.close()
-
-
-@pytest.fixture
-def fleet(world: World, live: LatestWriter) -> Iterator[Fleet]:
-    """Three devices that send and one that stopped an hour ago."""
-    world.study("sleep")
-    names = [world.person(name, "sleep") for name in ("ada", "ben", "cleo")]
-    gone_us = int(time.time() * 1e6) - 3_600_000_000
-    fields = {"time_us": gone_us, "append_us": gone_us, "sequence": 1, "vm_g": 1.25}
-    write_updates(live, [LatestUpdate(world.person("gone", "sleep"), "motion", gone_us, 1, fields)])
-    sending = Fleet(live, names)
-    thread = threading.Thread(target=sending.run)
-    thread.start()
-    yield sending
-    sending.stopping.set()
-    thread.join()
 
 
 def _open(page: Page, api: ApiProcess) -> None:
@@ -109,14 +42,29 @@ def _wait_for_change(page: Page, expression: str) -> None:
 def test_the_page_moves_and_the_token_leaves_the_address(page: Page, api: ApiProcess, fleet: Fleet) -> None:
     _open(page, api)
     assert page.url == f"{api.url}/"
-    assert page.locator("#devices tbody tr").count() == 4
+    assert page.locator("#devices tbody tr[data-device]").count() == 4
+    _wait_for_change(page, "document.querySelector('tr[data-device=ben-watch] td:nth-child(5)').textContent")
     page.click("text=ben-watch")
-    page.wait_for_function("document.getElementById('trace-title').textContent === 'ben-watch'")
+    page.wait_for_selector("#view-device:not([hidden]) h2:text-is('ben-watch')")
     page.wait_for_function(DRAWN)
-    for expression in (TRACE_PIXELS, "document.querySelector('[data-field=vm_g]').textContent"):
+    for expression in (TRACE_PIXELS, NOW_VM):
         _wait_for_change(page, expression)
         _wait_for_change(page, expression)
     assert page.locator("#connection-text").text_content() == "live"
+
+
+def test_a_device_has_an_address_of_its_own(page: Page, api: ApiProcess, fleet: Fleet) -> None:
+    page.goto(f"{api.url}/#token={TOKEN}&view=/device/ada-watch")
+    page.wait_for_selector("#view-device:not([hidden]) h2:text-is('ada-watch')")
+    assert page.url == f"{api.url}/#/device/ada-watch"
+    _wait_for_change(page, NOW_VM)
+    page.click("#device-person")
+    page.wait_for_selector("#participant-days tr")
+    assert page.url == f"{api.url}/#/participant/ada"
+    page.go_back()
+    page.wait_for_selector("#view-device:not([hidden])")
+    page.click("text=Platform")
+    page.wait_for_selector("#view-platform:not([hidden])")
 
 
 def test_what_is_stale_is_shown_as_stale(page: Page, api: ApiProcess, fleet: Fleet) -> None:
@@ -125,23 +73,36 @@ def test_what_is_stale_is_shown_as_stale(page: Page, api: ApiProcess, fleet: Fle
     assert row.get_attribute("data-freshness") == "silent"
     assert "60 min ago" in (row.text_content() or "")
     assert page.locator("tr[data-device=ada-watch]").get_attribute("data-freshness") == "live"
+    page.click("text=ada-watch")
     fleet.stopping.set()
-    page.wait_for_selector("tr[data-device=ada-watch][data-freshness=silent]", timeout=30_000)
+    page.wait_for_selector("#view-device[data-freshness=silent]", timeout=30_000)
+    assert "silent: nothing for" in (page.locator("#device-state").text_content() or "")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("tr[data-device=ada-watch][data-freshness=silent]")
     assert page.locator("#figure-live").text_content() == "0"
+
+
+def test_a_device_that_never_sent_is_shown(page: Page, api: ApiProcess, fleet: Fleet, world: World) -> None:
+    world.person("new", "sleep")
+    _open(page, api)
+    page.wait_for_selector("tr[data-device=new-watch][data-freshness=never]")
+    page.wait_for_function("() => document.getElementById('figure-never').textContent === '1'")
 
 
 @pytest.mark.parametrize("with_signal", [signal.SIGTERM, signal.SIGKILL])
 def test_the_page_survives_a_restart_of_the_api(page: Page, api: ApiProcess, fleet: Fleet, with_signal: int) -> None:
-    _open(page, api)
+    page.goto(f"{api.url}/#token={TOKEN}&view=/device/ada-watch")
     page.wait_for_selector("body[data-connection=live]")
     api.stop(with_signal=with_signal)
     page.wait_for_selector("body[data-connection=lost]")
     assert "reconnecting, values as of" in (page.locator("#connection-text").text_content() or "")
     api.start()
     page.wait_for_selector("body[data-connection=live]")
-    _wait_for_change(page, "document.querySelector('[data-field=vm_g]').textContent")
+    _wait_for_change(page, NOW_VM)
     _wait_for_change(page, TRACE_PIXELS)
-    assert page.locator("#devices tbody tr").count() == 4
+    page.keyboard.press("Escape")
+    page.wait_for_selector("tr[data-device=ada-watch]")
+    assert page.locator("#devices tbody tr[data-device]").count() == 4
 
 
 def test_a_wrong_token_is_asked_for_again_and_the_right_one_lets_in(page: Page, api: ApiProcess, fleet: Fleet) -> None:
@@ -151,29 +112,10 @@ def test_a_wrong_token_is_asked_for_again_and_the_right_one_lets_in(page: Page, 
     assert page.locator("#main").is_hidden()
     page.get_by_label("Token").fill(TOKEN)
     page.keyboard.press("Enter")
-    page.wait_for_selector("#devices tbody tr")
+    page.wait_for_selector("#devices tbody tr[data-device]")
     page.get_by_role("button", name="Sign out").click()
     page.wait_for_selector("#sign-in:not([hidden])")
     assert page.evaluate("sessionStorage.length") == 0
-
-
-def test_a_device_is_chosen_sorted_and_found_from_the_keyboard(page: Page, api: ApiProcess, fleet: Fleet) -> None:
-    _open(page, api)
-    page.get_by_role("button", name="cleo-watch", exact=True).focus()
-    page.keyboard.press("Enter")
-    page.wait_for_function("document.getElementById('trace-title').textContent === 'cleo-watch'")
-    assert page.get_by_role("button", name="cleo-watch", exact=True).get_attribute("aria-pressed") == "true"
-    page.wait_for_function("document.getElementById('trace').getAttribute('aria-label').includes('cleo-watch: now')")
-    for order in ("ascending", "descending"):
-        page.get_by_role("columnheader", name="device").get_by_role("button").focus()
-        page.keyboard.press("Enter")
-        names = page.locator("#devices tbody tr").evaluate_all("rows => rows.map(row => row.dataset.device)")
-        assert names == sorted(names, reverse=order == "descending")
-        assert page.get_by_role("columnheader", name="device").get_attribute("aria-sort") == order
-    page.get_by_role("searchbox").fill("ad")
-    page.wait_for_function(
-        "[...document.querySelectorAll('#devices tbody tr')].filter(row => !row.hidden).length === 1"
-    )
 
 
 def test_an_event_of_a_rule_is_shown_while_it_goes_on_and_once_it_is_over(
@@ -203,4 +145,4 @@ def test_text_from_outside_stays_text(page: Page, api: ApiProcess, fleet: Fleet,
     page.wait_for_selector("#events li")
     assert page.locator("#events .tag").text_content() == kind
     assert page.locator("#events img, #devices tbody img").count() == 0
-    assert page.title() == "Wearables: live"
+    assert page.title() == "Wearables: fleet"
