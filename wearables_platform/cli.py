@@ -30,6 +30,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "models": ("models", "List model versions; promote the one in shadow; roll one back."),
     "sql": ("sql", "Make, list and end logins for people who write SQL."),
     "tokens": ("tokens", "Issue, list and revoke tokens of the query API."),
+    "secrets": ("secrets", "Draw the secrets of a deployment into files."),
+    "prepare": ("prepare", "Bring schema, logins, topics and MQTT accounts up to date, once, before the processes."),
     "run": ("run", "Run one process of the platform in the foreground."),
 }
 
