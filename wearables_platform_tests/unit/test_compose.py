@@ -21,6 +21,7 @@ from wearables_platform.settings import FILE_SUFFIX, Settings
 from wearables_platform.sql.logins import PROCESS_ROLES
 from wearables_platform_tests import compose_file
 from wearables_platform_tests.compose_file import PATH, argv_of, env_example, environment_of, is_one_shot, mounts_of
+from wearables_platform_tests.compose_proof import EXECUTED, LINES, unproven
 from wearables_platform_tests.schema import ROOT
 
 DEPLOY = ROOT / "wearables_platform/deploy"
@@ -239,3 +240,26 @@ def test_the_image_holds_what_is_run_and_nothing_secret() -> None:
 
 def test_the_old_file_is_not_left_beside_the_new_one() -> None:
     assert [path.name for path in ROOT.glob("*compose*.y*ml")] == [PATH.name]
+
+
+@each_service
+def test_every_line_is_executed_or_on_the_list_of_what_is_not_proven(name: str, service: dict[str, Any]) -> None:
+    listed = unproven()
+    said = listed.get(name, set()) | listed["*"]
+    executed = LINES - {"volumes"} if name in EXECUTED and "volumes" not in service else LINES
+    proved = executed if name in EXECUTED else set()
+    assert "*" in said or set(service) <= proved | said, sorted(set(service) - proved - said)
+
+
+def test_the_list_of_what_is_not_proven_names_services_and_lines_that_are_there() -> None:
+    lines = {line for service in SERVICES.values() for line in service} | {"*"}
+    for name, said in unproven().items():
+        assert name in {*SERVICES, "*"}
+        assert said <= lines
+        assert not (name in EXECUTED and "*" in said)
+
+
+def test_what_is_executed_is_executed_after_what_it_waits_for() -> None:
+    for position, name in enumerate(EXECUTED):
+        needed = set(SERVICES[name].get("depends_on", {})) & set(EXECUTED)
+        assert needed <= set(EXECUTED[:position])

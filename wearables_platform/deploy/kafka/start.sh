@@ -18,10 +18,11 @@ module=org.apache.kafka.common.security.scram.ScramLoginModule
     echo "sasl.mechanism=SCRAM-SHA-512"
     echo "sasl.jaas.config=$module required username=\"wearables\" password=\"$client\";"
 } >/tmp/client.properties
+# It prints what it made of the passwords.
 if [ ! -e /var/lib/kafka/data/log/meta.properties ]; then
     /opt/kafka/bin/kafka-storage.sh format --config "$properties" \
         --cluster-id "$(/opt/kafka/bin/kafka-storage.sh random-uuid)" \
         --add-scram "SCRAM-SHA-512=[name=broker,password=$broker]" \
-        --add-scram "SCRAM-SHA-512=[name=wearables,password=$client]"
+        --add-scram "SCRAM-SHA-512=[name=wearables,password=$client]" >/dev/null
 fi
 exec /opt/kafka/bin/kafka-server-start.sh "$properties"
