@@ -5,13 +5,13 @@
 #   docker build --tag wearables-platform-spark:0.1.0 --target spark .
 
 FROM python:3.12.12-slim-bookworm AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
+ENV PIP_CACHE_DIR=/var/cache/pip PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 # Before the sources: a change of ours installs nothing anew. Wheels alone: what has none would need a compiler.
 COPY requirements/runtime.txt requirements/bootstrap.txt requirements/
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     pip install --require-hashes --only-binary :all: -r requirements/bootstrap.txt \
     && pip install --require-hashes --only-binary :all: -r requirements/runtime.txt
 COPY pyproject.toml README.md LICENSE workspace.yaml ./
@@ -40,7 +40,7 @@ CMD ["--help"]
 # With Spark and a Java of its own; for Dagster's code server alone. PySpark has no wheel: its source is Python and jars.
 FROM build AS build-spark
 COPY requirements/spark.txt requirements/
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     pip install --require-hashes --no-build-isolation -r requirements/spark.txt
 
 FROM runtime AS spark
