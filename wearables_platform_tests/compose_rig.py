@@ -39,9 +39,7 @@ def missing() -> str | None:
     """Why services cannot be run here, None when they can."""
     if os.geteuid() != 0:
         return "needs root, for namespaces"
-    absent = [
-        name for name in ("ip", "unshare", "setpriv", "mosquitto", "redis-server", "java") if not shutil.which(name)
-    ]
+    absent = [name for name in ("ip", "unshare", "setpriv", "redis-server", "java") if not shutil.which(name)]
     if absent:
         return f"needs {', '.join(absent)}"
     tried = subprocess.run(["unshare", "--mount", "--net", "true"], capture_output=True)

@@ -15,7 +15,7 @@ from wearables_platform_tests.compose_file import is_one_shot, services
 from wearables_platform_tests.compose_proof import EXECUTED
 from wearables_platform_tests.compose_rig import Rig
 
-pytestmark = [pytest.mark.integration, pytest.mark.sql, pytest.mark.kafka, pytest.mark.mqtt, pytest.mark.timeout(1_200)]
+pytestmark = [pytest.mark.integration, pytest.mark.sql, pytest.mark.kafka, pytest.mark.timeout(1_200)]
 
 LIBRARIES = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "wearables-ci" / "kafka-4.3.1"
 # The scripts of Apache Kafka's distribution, over the jars of its build.
