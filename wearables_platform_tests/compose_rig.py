@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from wearables_platform.local.spec import tethered
 from wearables_platform_tests.compose_file import argv_of, environment_of, mounts_of, services
 from wearables_platform_tests.schema import ROOT
 
@@ -93,7 +94,7 @@ class Rig:
         self._wire(name)
         log = (self.scratch / f"{name}.log").open("wb")
         self._running[name] = subprocess.Popen(
-            self._contained(name, stand or argv_of(services()[name])),
+            tethered(tuple(self._contained(name, stand or argv_of(services()[name])))),  # ends with a killed test run
             stdout=log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
