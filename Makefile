@@ -94,9 +94,13 @@ lock: $(VENV)/.bootstrapped  ## resolve requirements/*.txt anew, with hashes and
 	@# What is installed anywhere is what was tested: the smaller sets take the versions of the largest.
 	$(LOCK) --constraint requirements/ci.txt --extra dev pyproject.toml -o requirements/dev.txt
 	$(LOCK) --constraint requirements/ci.txt --extra demo pyproject.toml -o requirements/demo.txt
+	$(LOCK) --constraint requirements/ci.txt --extra spark pyproject.toml -o requirements/spark.txt
 	$(LOCK) --constraint requirements/ci.txt pyproject.toml -o requirements/runtime.txt
 	$(LOCK) --constraint requirements/ci.txt requirements/client.in -o requirements/client.txt
 	$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
+
+secrets: $(VENV)/.installed-demo  ## draw what docker-compose.yml needs into ./secrets; what is there stays
+	@$(BIN)/wearables secrets secrets
 
 ci:  ## exactly what CI runs
 	.ci/run

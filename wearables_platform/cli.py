@@ -31,6 +31,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "sql": ("sql", "Make, list and end logins for people who write SQL."),
     "tokens": ("tokens", "Issue, list and revoke tokens of the query API."),
     "webhooks": ("webhooks", "Tell receivers of events by signed HTTP."),
+    "secrets": ("secrets", "Draw the secrets of a deployment into files."),
+    "prepare": ("prepare", "Bring schema, logins, topics and MQTT accounts up to date, once, before the processes."),
     "run": ("run", "Run one process of the platform in the foreground."),
 }
 

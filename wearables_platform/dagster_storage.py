@@ -10,11 +10,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
 
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
 from dagster_postgres.utils import get_token_provider_from_config, pg_url_from_config
+
+from wearables_platform.local.dagster_store import with_driver
+from wearables_platform.settings import read_secret_file
 
 # Nothing takes so long but the purge of a large history.
 STATEMENT_TIMEOUT_MS: Final = 600_000
@@ -45,7 +49,10 @@ class KeptPostgresStorage(DagsterPostgresStorage):
     def from_config_value(  # type: ignore[override] # the base class names a narrower mapping of the same keys
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> DagsterPostgresStorage:
-        """Open the storages as Dagster's web server does."""
+        """Open the storages as Dagster's web server does; a path in place of the URL is of a file that holds it."""
+        url = config_value.get("postgres_url", "")
+        if url.startswith("/"):
+            config_value = {**config_value, "postgres_url": with_driver(read_secret_file(Path(url), "postgres_url"))}
         os.environ.setdefault(*BATCH_SIZE)  # Dagster reads it nowhere else, and with every event
         storage = super().from_config_value(inst_data, config_value)  # type: ignore[arg-type] # the same keys
         storage._event_log_storage = KeptEventLog(

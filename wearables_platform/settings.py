@@ -2,12 +2,16 @@
 
 Sources, first wins: constructor arguments, environment variables ``WEARABLES_*``, the running instance's
 ``.wearables/runtime.env`` (written by ``wearables up``), the defaults here. Nothing else reads the environment.
+
+``WEARABLES_NAME_FILE`` names a file that holds the value of ``WEARABLES_NAME``, as the official images of databases do
+it: for secrets that an orchestrator mounts.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
+import stat
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -190,12 +194,54 @@ class Settings(BaseSettings):
         return self.run_dir / "runtime.env"
 
 
+FILE_SUFFIX = "_FILE"
+
+
+def read_secret_file(path: Path, name: str) -> str:
+    """Return what a secret file holds, without its last line end; `name` is the variable that named it.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing, cannot be read, is empty, or others than its owner may write it. That all may read it is
+        as orchestrators mount secrets: the directory on the host keeps others out.
+    """
+    try:
+        mode, text = path.stat().st_mode, path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        msg = f"{name}: cannot read the secret {path}: {getattr(exc, 'strerror', None) or exc}"
+        raise ConfigError(msg) from None  # the cause of a decoding error would show what was read
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        msg = f"{name}: others than its owner may write the secret {path} (mode {stat.S_IMODE(mode):04o}): chmod go-w"
+        raise ConfigError(msg)
+    value = text.removesuffix("\n").removesuffix("\r")
+    if not value.strip():
+        msg = f"{name}: the secret {path} is empty"
+        raise ConfigError(msg)
+    return value
+
+
+def _from_files(environ: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for field in Settings.model_fields:
+        name = f"WEARABLES_{field.upper()}"
+        path = environ.get(name + FILE_SUFFIX)
+        if path is None:
+            continue
+        if name in environ:
+            msg = f"{name} and {name}{FILE_SUFFIX} are both set: which one holds?"
+            raise ConfigError(msg)
+        found[field] = read_secret_file(Path(path), name + FILE_SUFFIX)
+    return found
+
+
 # Read by the test suite and the Makefile, not by the platform.
 _FOREIGN_PREFIXES = ("WEARABLES_TEST_", "WEARABLES_DEMO_")
 
 
 def _refuse_unknown_keys(environ: Mapping[str, str]) -> None:
     known = {f"WEARABLES_{name.upper()}" for name in Settings.model_fields}
+    known |= {name + FILE_SUFFIX for name in known}
     for key in environ:
         if key.startswith("WEARABLES_") and not key.startswith(_FOREIGN_PREFIXES) and key not in known:
             close = difflib.get_close_matches(key, known, n=1)
@@ -214,7 +260,9 @@ def load_settings(**overrides: Any) -> Settings:
     _refuse_unknown_keys(os.environ)
     run_dir = Path(overrides.get("run_dir") or default_run_dir())
     try:
-        return Settings(_env_file=run_dir / "runtime.env", **{"run_dir": run_dir, **overrides})
+        return Settings(
+            _env_file=run_dir / "runtime.env", **{"run_dir": run_dir, **_from_files(os.environ), **overrides}
+        )
     except ValidationError as exc:
         problems = "; ".join(
             f"WEARABLES_{'.'.join(str(part) for part in error['loc']).upper()}: {error['msg']}"

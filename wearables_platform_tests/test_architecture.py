@@ -43,6 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "wearables_platform.archive",
         "wearables_platform.edge",
         "wearables_platform.local",
+        "wearables_platform.deploy",
     ),
     (
         "wearables_platform.resources",

@@ -60,7 +60,9 @@ def test_no_lock_says_where_to_download(lock: Path) -> None:
     assert [line for line in said if not line.lstrip().startswith("--hash=sha256:")] == []
 
 
-@pytest.mark.parametrize(("inner", "outer"), list(zip(CHAIN, CHAIN[1:], strict=False)))
+@pytest.mark.parametrize(
+    ("inner", "outer"), [*zip(CHAIN, CHAIN[1:], strict=False), ("runtime", "spark"), ("spark", "ci")]
+)
 def test_what_is_installed_is_what_was_tested(inner: str, outer: str) -> None:
     wider = pins(outer)
     assert {name: versions for name, versions in pins(inner).items() if not versions <= wider.get(name, set())} == {}

@@ -6,7 +6,7 @@ PostgreSQL does not hand a role's settings and limits on to its members, so they
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -19,6 +19,17 @@ ROLES: Final = ("analyst", "labeller")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{1,62}")
 _MARK: Final = "a person's login, made by wearables sql grant"
 MIN_PASSWORD_CHARACTERS: Final = 12
+_PROCESS_MARK: Final = "a process's login, made by wearables prepare"
+
+# What the login of each process is a member of (migration 0030); Grafana reads what an analyst reads.
+PROCESS_ROLES: Final[Mapping[str, str]] = {
+    "bridge": "wearables_gateway",
+    "ingest": "wearables_gateway",
+    "stream": "wearables_stream",
+    "dagster": "wearables_batch",
+    "api": "wearables_api",
+    "grafana": "analyst",
+}
 
 
 class LoginRefused(TerminalError):
@@ -70,6 +81,27 @@ def grant(
             _run(connection, "ALTER ROLE %I SET %I = %L", name, setting, value)
 
 
+def grant_process(client: SqlClient, process: str, password: str) -> str:
+    """Make the login of a process, or give the one there is its role and password anew; returns its name.
+
+    The database's owner connects as the processes did before: nothing depends on these logins but who uses them.
+    """
+    name, role = f"wearables_{process}_login", PROCESS_ROLES[process]
+    if len(password) < MIN_PASSWORD_CHARACTERS:
+        msg = f"the password of {name} has fewer than {MIN_PASSWORD_CHARACTERS} characters"
+        raise LoginRefused(msg)
+    with client.transaction() as connection:
+        if not _made(connection, name, _PROCESS_MARK):
+            _run(connection, "CREATE ROLE %I LOGIN", name)
+            _run(connection, "COMMENT ON ROLE %I IS %L", name, _PROCESS_MARK)
+        verifier = connection.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
+        _run(connection, "ALTER ROLE %I LOGIN PASSWORD %L", name, verifier)
+        _run(connection, "GRANT %I TO %I", role, name)
+        for setting, value in _settings(role, Limits()) if role in ROLES else ():
+            _run(connection, "ALTER ROLE %I SET %I = %L", name, setting, value)
+    return name
+
+
 def revoke(client: SqlClient, name: str) -> None:
     """End a login: its sessions, then the role itself."""
     with client.transaction() as connection:
@@ -105,11 +137,15 @@ def _ours(connection: Connection, name: str) -> bool:
     if not _NAME.fullmatch(name) or name.startswith("pg_"):
         msg = f"{name!r} is no name for a login: lower case letters, digits and _, two to 63 of them"
         raise LoginRefused(msg)
+    return _made(connection, name, _MARK)
+
+
+def _made(connection: Connection, name: str, mark: str) -> bool:
     found = connection.execute(
         "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %s", (name,)
     ).fetchone()
-    if found is not None and found[0] != _MARK:
-        msg = f"the role {name} was not made by wearables sql grant"
+    if found is not None and found[0] != mark:
+        msg = f"the role {name} was not {mark.partition(', ')[2]}"
         raise LoginRefused(msg)
     return found is not None
 
