@@ -53,7 +53,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("wearables_platform.clients", "wearables_platform.sql"),
     ("wearables_platform.wire", "wearables_platform.sensor_catalogue", "wearables_platform.sensor_types"),
     ("wearables_platform.signals", "wearables_platform.domain"),
-    ("wearables_platform.errors", "wearables_platform.settings", "wearables_platform.logs"),
+    (
+        "wearables_platform.errors",
+        "wearables_platform.settings",
+        "wearables_platform.store_urls",
+        "wearables_platform.logs",
+    ),
 )
 PURE = ("wearables_platform.signals", "wearables_platform.domain")
 DRIVERS = {

@@ -16,12 +16,12 @@ from wearables_platform.clients.mqtt import (
     MqttListener,
     MqttLoop,
     MqttOptions,
-    MqttRefused,
     parse_mqtt_url,
 )
 from wearables_platform.clients.sql import SqlClient
 from wearables_platform.clients.topics import ensure_platform_topics
 from wearables_platform.domain.channels import CHANNELS
+from wearables_platform.errors import AccessRefused
 from wearables_platform.health import Health, HealthServer
 from wearables_platform.logs import configure_logging, get_logger
 from wearables_platform.registry import DeviceDirectory, Registry
@@ -34,6 +34,7 @@ CLIENT_ID: Final = "wearables-bridge"
 # reading is stopped.
 DELIVERY_TIMEOUT_S: Final = 60.0
 KEEPALIVE_S: Final = 120
+_MQTT_SETTING: Final = "mqtt_url"
 _IDLE_S: Final = 0.1
 _FINISH_S: Final = 10.0
 
@@ -56,7 +57,7 @@ def run(settings: Settings) -> None:
 
 def mqtt_options(settings: Settings) -> MqttOptions:
     """Return how the bridge connects; the URL's query may say otherwise, per bridge (`client_id`, `share`, ...)."""
-    return parse_mqtt_url(settings.require("mqtt_url"), client_id=CLIENT_ID, clean=False, keepalive_s=KEEPALIVE_S)
+    return parse_mqtt_url(settings.require(_MQTT_SETTING), client_id=CLIENT_ID, clean=False, keepalive_s=KEEPALIVE_S)
 
 
 def _turn(settings: Settings, health: Health, stopping: threading.Event) -> None:
@@ -74,7 +75,7 @@ def _turn(settings: Settings, health: Health, stopping: threading.Event) -> None
         while not stopping.is_set():
             loop.raise_if_failed()
             if connection.refusal and not connection.connections:
-                raise MqttRefused(connection.refusal)
+                raise AccessRefused(_MQTT_SETTING, connection.refusal)
             gateway.step(time.monotonic())
             _report(health, connection, gateway)
             gateway.wait(_IDLE_S)

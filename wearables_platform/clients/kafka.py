@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from wearables_platform.clients.log import (
+    DENIAL_PATIENCE_S,
     EARLIEST,
     LEADER_PATIENCE_S,
     MAX_RECORD_BYTES,
@@ -38,11 +39,12 @@ from wearables_platform.clients.log import (
     check_topic_id,
     check_within,
     connection_config,
+    denial,
     fetch_of,
     fetches_of,
     translated,
 )
-from wearables_platform.errors import ConfigError, LogPositionError, StoreUnavailable
+from wearables_platform.errors import AccessRefused, ConfigError, LogPositionError, StoreUnavailable
 
 __all__ = [
     "EARLIEST",
@@ -305,7 +307,8 @@ class Admin:
 
     def __init__(self, url: str, client_id: str = "admin") -> None:
         self._url = url
-        self._admin = AdminClient(connection_config(url, client_id), logger=_log)
+        self._denied: AccessRefused | None = None
+        self._admin = AdminClient({**connection_config(url, client_id), "error_cb": self._on_error}, logger=_log)
 
     def ensure_topics(self, specs: Iterable[TopicSpec]) -> None:
         """Create the topics that are missing.
@@ -342,8 +345,7 @@ class Admin:
 
     def ping(self, timeout_s: float) -> None:
         """Raise `StoreUnavailable` unless a broker answers within `timeout_s`."""
-        with _translating("ping"):
-            self._admin.list_topics(timeout=timeout_s)
+        self._list_topics("ping", timeout_s)
 
     def list_topics(self) -> list[str]:
         """Return the names of all topics."""
@@ -360,12 +362,28 @@ class Admin:
         return bounds(self._url, [(topic, partition)])[topic, partition][1]
 
     def _topics(self) -> dict[str, Any]:
-        with _translating("list topics"):
-            return {
-                name: entry
-                for name, entry in self._admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics.items()
-                if entry.error is None
-            }
+        found = self._list_topics("list topics", REQUEST_TIMEOUT_S)
+        return {name: entry for name, entry in found.items() if entry.error is None}
+
+    def _list_topics(self, doing: str, timeout_s: float) -> dict[str, Any]:
+        """Ask for the topics; whoever may not is told so soon, and not only that no answer came in time.
+
+        The driver goes on trying an account or a certificate that was refused, and tells of it only when polled.
+        """
+        first_s = min(timeout_s, DENIAL_PATIENCE_S)
+        try:
+            return dict(self._admin.list_topics(timeout=first_s).topics)
+        except ck.KafkaException as exc:
+            self._admin.poll(0)
+            if self._denied is not None:
+                raise self._denied from exc
+            if timeout_s <= first_s:
+                raise translated(exc.args[0], doing) from exc
+        with _translating(doing):
+            return dict(self._admin.list_topics(timeout=timeout_s - first_s).topics)
+
+    def _on_error(self, error: ck.KafkaError) -> None:
+        self._denied = denial(error) or self._denied
 
     def _differs(self, spec: TopicSpec) -> bool:
         found = self.partitions(spec.name)
