@@ -42,6 +42,7 @@ from wearables_platform.clients.log import (
     denial,
     fetch_of,
     fetches_of,
+    reader_config,
     translated,
 )
 from wearables_platform.errors import AccessRefused, ConfigError, LogPositionError, StoreUnavailable
@@ -202,7 +203,7 @@ class PartitionReader:
         self.topic, self.partition = topic, partition
         if start_offset != EARLIEST and not checked:
             check_positions(url, {(topic, partition): start_offset})
-        self._consumer = ck.Consumer(_reader_config(url, group_id or "partition-reader"), logger=_log)
+        self._consumer = ck.Consumer(reader_config(url, group_id or "partition-reader"), logger=_log)
         self._consumer.assign([ck.TopicPartition(topic, partition, start_offset)])
 
     def fetch(self, max_messages: int, timeout_s: float) -> Fetch | None:
@@ -233,7 +234,7 @@ class GroupReader:
 
     def __init__(self, url: str, topics: Sequence[str], group_id: str, *, instance_id: str | None = None) -> None:
         self._url = url
-        config = {**_reader_config(url, group_id), "error_cb": self._on_error}
+        config = {**reader_config(url, group_id), "error_cb": self._on_error}
         config |= {"session.timeout.ms": SESSION_TIMEOUT_MS, "heartbeat.interval.ms": SESSION_TIMEOUT_MS // 3}
         if instance_id:
             config["group.instance.id"] = instance_id
@@ -308,7 +309,8 @@ class Admin:
     def __init__(self, url: str, client_id: str = "admin") -> None:
         self._url = url
         self._denied: AccessRefused | None = None
-        self._admin = AdminClient({**connection_config(url, client_id), "error_cb": self._on_error}, logger=_log)
+        config = connection_config(url, client_id) | {"error_cb": self._on_error}
+        self._admin = AdminClient(config, logger=_log)
 
     def ensure_topics(self, specs: Iterable[TopicSpec]) -> None:
         """Create the topics that are missing.
@@ -412,7 +414,7 @@ def committed_positions(url: str, group_id: str, positions: Sequence[Position]) 
     """
     if not positions:
         return {}
-    consumer = ck.Consumer(_reader_config(url, group_id), logger=_log)
+    consumer = ck.Consumer(reader_config(url, group_id), logger=_log)
     try:
         found = consumer.committed([ck.TopicPartition(*position) for position in positions], timeout=REQUEST_TIMEOUT_S)
     except ck.KafkaException as exc:
@@ -451,7 +453,7 @@ def _read_to_end(consumer: ck.Consumer, waiting: set[Position]) -> dict[Position
 
 @contextmanager
 def _reading(url: str) -> Iterator[ck.Consumer]:
-    consumer = ck.Consumer(_reader_config(url, "bounds"), logger=_log)
+    consumer = ck.Consumer(reader_config(url, "bounds"), logger=_log)
     try:
         yield consumer
     finally:
@@ -480,21 +482,6 @@ def _watermarks(consumer: ck.Consumer, topic: str, partition: int) -> tuple[int,
         msg = f"no offsets of {topic}[{partition}] within {REQUEST_TIMEOUT_S:g} s"
         raise LogUnavailable(msg)
     return found
-
-
-def _reader_config(url: str, group_id: str) -> dict[str, Any]:
-    return {
-        **connection_config(url, group_id),
-        "group.id": group_id,
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "auto.offset.reset": "error",
-        "enable.partition.eof": True,
-        "fetch.wait.max.ms": 100,  # the default half second is what a quiet partition adds to every latency
-        "fetch.queue.backoff.ms": 10,
-        "queued.max.messages.kbytes": 32_768,
-        "max.partition.fetch.bytes": 4_000_000,
-    }
 
 
 def _consume(consumer: ck.Consumer, max_messages: int, timeout_s: float) -> list[ck.Message]:

@@ -45,6 +45,7 @@ _SETTING = "lake_url"  # where its address or account is wrong
 _KEY_SETTING = "lake_access_key"  # where its address or account is wrong
 _MISSING = ("404", "NoSuchKey", "NotFound")
 _CONFLICT = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+_UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "doesn't match")
 _DENIED = ("InvalidAccessKeyId", "SignatureDoesNotMatch")
 _NOT_NOW = ("SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "500", "502", "503", "504")
 
@@ -365,6 +366,9 @@ def _translating(verb: str, key: str) -> Iterator[None]:
         msg = f"cannot {verb} {key}: {exc}"
         raise StoreRefused(msg) from exc
     except SSLError as exc:
+        if not any(words in str(exc) for words in _UNTRUSTED):  # cut short in the middle of a handshake, say
+            msg = f"cannot {verb} {key}: {exc}"
+            raise StoreUnavailable(msg) from exc
         raise AccessRefused(_SETTING, f"TLS: {str(exc)[:300]}") from exc
     except NoCredentialsError as exc:
         raise AccessRefused(_KEY_SETTING, str(exc)) from exc

@@ -127,6 +127,22 @@ def connection_config(url: str, client_id: str) -> dict[str, Any]:
     return config
 
 
+def reader_config(url: str, group_id: str) -> dict[str, Any]:
+    """Return the settings of a reader whose positions are explicit and which is told of a partition's end."""
+    return {
+        **connection_config(url, group_id),
+        "group.id": group_id,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "enable.partition.eof": True,
+        "fetch.wait.max.ms": 100,  # the default half second is what a quiet partition adds to every latency
+        "fetch.queue.backoff.ms": 10,
+        "queued.max.messages.kbytes": 32_768,
+        "max.partition.fetch.bytes": 4_000_000,
+    }
+
+
 def fetches_of(messages: list[Any]) -> list[Fetch]:
     """Turn the driver's messages into one `Fetch` per partition; any error among them but the end is raised."""
     parts: dict[Position, list[Any]] = {}

@@ -163,7 +163,8 @@ class MqttLoop:
 class MqttListener:
     """What a connection tells; every function is called in the loop's thread and must not wait.
 
-    `message` gets each delivery; `changed` is told that publishing may go on: connected, or something acknowledged.
+    `message` gets each delivery; `changed` is told that something may go on (connected, or something acknowledged), or
+    that the broker refused.
     """
 
     message: Callable[[Delivery], None]
@@ -297,6 +298,7 @@ class MqttConnection:
             why = exc.verify_message if isinstance(exc, ssl.SSLCertVerificationError) else exc.reason
             self.refusal = f"{self._options.client_id} finds no TLS it can trust there: {why}"
             _log.warning(self.refusal)
+            self._listener.changed()
         except OSError as exc:
             _log.warning("cannot reach the broker at %s:%d: %s", self._options.host, self._options.port, exc)
 
@@ -396,6 +398,7 @@ class MqttConnection:
         if reason.is_failure:
             self.refusal = f"{self._options.client_id} may not connect: {reason}"
             _log.warning(self.refusal)
+            self._listener.changed()
             return
         self._session += 1
         self._acks.begin(self._session)

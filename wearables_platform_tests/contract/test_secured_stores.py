@@ -11,7 +11,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -25,7 +25,9 @@ from wearables_platform.clients.mqtt_session import parse_mqtt_url
 from wearables_platform.clients.redis import LatestWriter
 from wearables_platform.clients.redis_reads import LatestReader
 from wearables_platform.clients.sql import SqlClient
+from wearables_platform.domain.channels import ACCELERATION
 from wearables_platform.errors import AccessRefused, StoreRefused
+from wearables_platform.local.mqtt_credentials import MqttCredentials
 from wearables_platform.settings import Settings
 from wearables_platform_tests import secured_servers as secured
 from wearables_platform_tests.servers import open_directory
@@ -33,6 +35,7 @@ from wearables_platform_tests.servers import open_directory
 pytestmark = pytest.mark.contract
 SETTING = {"kafka": "kafka_url", "mqtt": "mqtt_url", "postgres": "sql_url", "redis": "redis_url", "s3": "lake_url"}
 WAIT_S = 30.0
+DEVICE, TOKEN = "watch-1", "a-token-of-the-test"
 
 
 @dataclass
@@ -59,6 +62,8 @@ class Secured:
             pytest.skip(why)
         if name not in self.started:
             self.started[name] = secured.start(name, self.directory, self.pki)
+            if name == "mqtt":
+                MqttCredentials(self.directory / "mqtt").add_device(DEVICE, TOKEN)
         return self.started[name]
 
     def _bucket(self, access: str, secret: str) -> str:
@@ -94,7 +99,7 @@ def use_kafka(settings: Settings) -> None:
 
 
 def use_mqtt(settings: Settings, protocol: str = "3.1.1") -> None:
-    """Send more than one TLS record holds at once, both ways: what is decrypted and unread must not be left lying."""
+    """Read what a device sends, of more bytes than one TLS record holds: what is decrypted must not be left lying."""
     heard: list[Delivery] = []
     change, count = threading.Condition(), 400
     sent = [bytes([i % 256]) * (i % 40 * 100) for i in range(count)]
@@ -106,18 +111,22 @@ def use_mqtt(settings: Settings, protocol: str = "3.1.1") -> None:
             change.notify_all()
 
     options = parse_mqtt_url(f"{settings.require('mqtt_url')}&protocol={protocol}", client_id=f"test-{protocol}")
+    device_options = replace(options, client_id=DEVICE, username=DEVICE, password=TOKEN)
+    topic = ACCELERATION.mqtt_topic(DEVICE)
     loop = MqttLoop().start()
-    connection = MqttConnection(loop, options, MqttListener(told, told), ["wearables/v1/watch-1/receipt"])
+    bridge = MqttConnection(loop, options, MqttListener(told, told), [topic])
+    device = MqttConnection(loop, device_options, MqttListener(told, told))
     try:
-        connection.open()
-        with change:
-            assert change.wait_for(lambda: connection.ready or connection.refusal, WAIT_S)
-        if connection.refusal:
-            raise StoreRefused(connection.refusal)
+        for connection in (bridge, device):
+            connection.open()
+            with change:
+                assert change.wait_for(lambda one=connection: one.ready or one.refusal, WAIT_S)  # type: ignore[misc]
+            if connection.refusal:
+                raise StoreRefused(connection.refusal)
         for payload in sent:
-            connection.publish("wearables/v1/watch-1/receipt", payload)
+            device.publish(topic, payload)
         with change:
-            assert change.wait_for(lambda: len(heard) == count and connection.outstanding == 0, WAIT_S)
+            assert change.wait_for(lambda: len(heard) == count and device.outstanding == 0, WAIT_S)
         assert [delivery.payload for delivery in heard] == sent
     finally:
         loop.stop()
@@ -141,6 +150,7 @@ def use_redis(settings: Settings) -> None:
 
 def use_s3(settings: Settings) -> None:
     lake = configured_lake(settings)
+    assert not lake.holds("models/one")  # a refused upload may be cut short before it is answered; a question is not
     lake.put("models/one", b"bytes")
     assert lake.get("models/one") == b"bytes"
 
