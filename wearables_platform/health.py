@@ -7,20 +7,30 @@ restarts what is not live and sends nothing to what is not ready. Any thread may
 from __future__ import annotations
 
 import json
+import platform
 import threading
 import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
+from importlib.metadata import version
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client import REGISTRY, CollectorRegistry, Gauge
 from prometheus_client.exposition import make_wsgi_app
 
 # A main loop that has not come round for this long is stuck: the longest healthy pause is a Kafka delivery time-out
 # away from failing by itself (30 s).
 STALLED_AFTER_S = 60.0
+
+
+def describe_build(process: str, registry: CollectorRegistry = REGISTRY) -> None:
+    """Say in the figures which code answers; once per registry."""
+    gauge = Gauge(
+        "wearables_build_info", "1, labelled with what runs.", ["process", "version", "python"], registry=registry
+    )
+    gauge.labels(process, version("wearables-platform"), platform.python_version()).set(1)
 
 
 class Health:

@@ -22,7 +22,7 @@ from wearables_platform.clients.sql import SqlClient
 from wearables_platform.clients.topics import ensure_platform_topics
 from wearables_platform.domain.channels import CHANNELS
 from wearables_platform.errors import AccessRefused
-from wearables_platform.health import Health, HealthServer
+from wearables_platform.health import Health, HealthServer, describe_build
 from wearables_platform.logs import configure_logging, get_logger
 from wearables_platform.registry import DeviceDirectory, Registry
 from wearables_platform.settings import Settings
@@ -43,12 +43,13 @@ _log = get_logger(__name__)
 
 def run(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; any failure is raised, so that the process ends non-zero and is started again."""
-    configure_logging(NAME)
+    configure_logging(NAME, level=settings.log_level)
     require_fast_protobuf()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     health = Health(NAME)
+    describe_build(NAME)
     with ExitStack() as stack:
         if settings.bridge_health_port is not None:
             stack.enter_context(HealthServer(health, settings.bind_host, settings.bridge_health_port))
