@@ -24,13 +24,14 @@ from prometheus_client.exposition import make_wsgi_app
 # away from failing by itself (30 s).
 STALLED_AFTER_S = 60.0
 
+_build = Gauge("wearables_build_info", "1, labelled with what runs.", ["process", "version", "python"])
+
 
 def describe_build(process: str, registry: CollectorRegistry = REGISTRY) -> None:
-    """Say in the figures which code answers; once per registry."""
-    gauge = Gauge(
-        "wearables_build_info", "1, labelled with what runs.", ["process", "version", "python"], registry=registry
-    )
-    gauge.labels(process, version("wearables-platform"), platform.python_version()).set(1)
+    """Say in the figures which code answers; a registry of its own is given the gauge once."""
+    _build.labels(process, version("wearables-platform"), platform.python_version()).set(1)
+    if registry is not REGISTRY:
+        registry.register(_build)
 
 
 class Health:
