@@ -33,7 +33,7 @@ from wearables_platform.clients.redis import LatestWriter
 from wearables_platform.clients.topics import ensure_platform_topics
 from wearables_platform.domain.channels import CHANNELS
 from wearables_platform.errors import LogPositionError, StoreRefused
-from wearables_platform.health import Health, HealthServer
+from wearables_platform.health import Health, HealthServer, describe_build
 from wearables_platform.logs import configure_logging, get_logger
 from wearables_platform.models.archives import files_of
 from wearables_platform.models.predict import load_scorer
@@ -56,7 +56,7 @@ def run(settings: Settings) -> None:
 
     Where another stream works in this run directory, wait to take over from it.
     """
-    configure_logging(NAME)
+    configure_logging(NAME, level=settings.log_level)
     require_fast_protobuf()
     leave_pandas_out()
     stopping = threading.Event()
@@ -78,6 +78,7 @@ def run(settings: Settings) -> None:
 def _work(settings: Settings, stopping: threading.Event) -> None:
     gc.freeze()  # what was imported stays: looking through it for garbage would be a pause of 0.2 s now and then
     health = Health(NAME)
+    describe_build(NAME)
     with ExitStack() as opened:
         if settings.stream_health_port is not None and not settings.stream_process_index:
             opened.enter_context(HealthServer(health, settings.bind_host, settings.stream_health_port))
@@ -151,7 +152,7 @@ def open_sinks(settings: Settings, waiting: Callable[[str], None]) -> Sinks:
     redis_url = settings.require("redis_url")
     return Sinks(
         dead_letters=HarvestSink(lambda: dead_letter_writer(kafka_url), waiting),
-        history=HarvestSink(lambda: history_writer(sql_url), waiting),
+        history=HarvestSink(lambda: history_writer(sql_url, wall_clock_us), waiting),
         latest=HarvestSink(lambda: latest_writer(redis_url, wall_clock_us), waiting),
         announcements=HarvestSink(lambda: announcement_writer(kafka_url), waiting),
     )

@@ -42,6 +42,12 @@ _visible_after = prometheus_client.Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60),
 )
 
+_stored_after = prometheus_client.Histogram(
+    "wearables_stream_stored_after_seconds",
+    "From the newest record's append to the commit of the rows it completed in SQL.",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60),
+)
+
 _write_seconds = prometheus_client.Histogram(
     "wearables_stream_write_seconds",
     "Time a store takes for what one step gave it, retries included.",
@@ -146,8 +152,11 @@ def dead_letter_writer(kafka_url: str) -> Write:
     return write
 
 
-def history_writer(sql_url: str) -> Write:
-    """Write rows, events, gaps, dirty windows and the ledger, all of one call in one transaction."""
+def history_writer(sql_url: str, clock_us: Callable[[], int] | None = None) -> Write:
+    """Write rows, events, gaps, dirty windows and the ledger, all of one call in one transaction.
+
+    With a clock, how old they are by then is measured.
+    """
     client = SqlClient(sql_url, "wearables stream", pool_size=1)
     months: set[tuple[str, str]] = set()
     appended = AppendedRows()
@@ -159,6 +168,9 @@ def history_writer(sql_url: str) -> Write:
         _ensure_months(client, items, months)
         with client.transaction() as connection:
             write_history(connection, items, appended)
+        for item in items:
+            if clock_us is not None and item.newest_append_us:
+                _stored_after.observe(max(0, clock_us() - item.newest_append_us) / 1e6)
 
     return write
 

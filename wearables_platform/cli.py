@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import typer
 
-from wearables_platform.errors import ConfigError, StoreUnavailable, WearablesError
+from wearables_platform.errors import AccessRefused, ConfigError, StoreUnavailable, WearablesError
 from wearables_platform.local.failures import ExitCode, StartError
 
 # Command to its module in `wearables_platform.commands` (which has `register(app)`) and the line --help shows.
@@ -65,7 +65,7 @@ def exit_code_of(error: WearablesError) -> ExitCode:
     """Return the documented exit code of an error."""
     if isinstance(error, StartError):
         return error.exit_code
-    if isinstance(error, ConfigError):
+    if isinstance(error, ConfigError | AccessRefused):
         return ExitCode.CONFIG
     return ExitCode.STORE_UNAVAILABLE if isinstance(error, StoreUnavailable) else ExitCode.FAILED
 

@@ -8,6 +8,7 @@
     │   ├── WireError          bytes that are not a message of ours (a *record* error: becomes a dead letter)
     │   ├── LogPositionError   the log is not the one the saved position belongs to, or no longer holds it
     │   ├── StoreRefused       a store understood the request and said no
+    │   │   └── AccessRefused  ... to the account, or its certificate is not the one the settings lead to
     │   └── ModelRefused       a model artefact that must not be used
     └── TransientError         the same call may succeed later
         ├── StoreUnavailable   a store did not answer, or answered "not now"
@@ -49,6 +50,13 @@ class LogPositionError(TerminalError):
 
 class StoreRefused(TerminalError):
     """A store understood the request and refused it (constraint, permission, malformed)."""
+
+
+class AccessRefused(StoreRefused):
+    """An account, a certificate or a host name does not fit; the message begins with the setting to look at."""
+
+    def __init__(self, setting: str, why: str) -> None:
+        super().__init__(f"WEARABLES_{setting.upper()}: {why}")
 
 
 class ModelRefused(TerminalError):

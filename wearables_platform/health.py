@@ -7,10 +7,12 @@ restarts what is not live and sends nothing to what is not ready. Any thread may
 from __future__ import annotations
 
 import json
+import platform
 import threading
 import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
+from importlib.metadata import version
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -25,6 +27,14 @@ STALLED_AFTER_S = 60.0
 _ready = Gauge(
     "wearables_process_ready", "1 while the process does its work, else 0; /health/ready says why.", ["process"]
 )
+_build = Gauge("wearables_build_info", "1, labelled with what runs.", ["process", "version", "python"])
+
+
+def describe_build(process: str, registry: CollectorRegistry = REGISTRY) -> None:
+    """Say in the figures which code answers; a registry of its own is given the gauge once."""
+    _build.labels(process, version("wearables-platform"), platform.python_version()).set(1)
+    if registry is not REGISTRY:
+        registry.register(_build)
 
 
 class Health:

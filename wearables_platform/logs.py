@@ -8,10 +8,11 @@ import sys
 import structlog
 
 
-def configure_logging(process: str, *, level: int = logging.INFO) -> None:
+def configure_logging(process: str, *, level: str = "info") -> None:
     """Send every log line of this process to stderr as JSON; call once, in an entry point."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _naming(process),
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.PositionalArgumentsFormatter(),
@@ -34,8 +35,18 @@ def configure_logging(process: str, *, level: int = logging.INFO) -> None:
     output.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers = [output]
-    root.setLevel(level)
-    structlog.contextvars.bind_contextvars(process=process)
+    root.setLevel(level.upper())
+    logging.captureWarnings(True)  # a library's warning is a line like any other
+
+
+def _naming(process: str) -> structlog.typing.Processor:
+    """Put the process's name on every line; a context variable would be missing on those of other threads."""
+
+    def name(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event["process"] = process
+        return event
+
+    return name
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -15,12 +15,13 @@ import stat
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wearables_platform.errors import ConfigError
+from wearables_platform.store_urls import with_ca
 
 DEFAULT_RUN_DIR = Path(".wearables")
 
@@ -33,29 +34,38 @@ class Settings(BaseSettings):
     run_dir: Path = Field(DEFAULT_RUN_DIR, description="Where a running instance keeps logs, state and runtime.env.")
 
     # The stores: one URL each. None means "not configured": `wearables up` starts an embedded one and fills it in.
-    kafka_url: SecretStr | None = Field(None, description="kafka://[user:password@]host:port[,host:port]")
+    kafka_url: SecretStr | None = Field(None, description="kafka://[user:password@]host:port[,host:port][?tls=1]")
     mqtt_url: SecretStr | None = Field(
         None,
         description=(
-            "mqtt[s]://bridge-user:password@host:port, as the bridge connects; of several brokers, comma-separated, "
-            "each has a bridge of its own."
+            "mqtt[s]://bridge-user:password@host:port[?protocol=5], as the bridge connects; of several brokers, "
+            "comma-separated, each has a bridge of its own."
         ),
     )
     mqtt_credentials_dir: Path | None = Field(
         None, description="Where the brokers' password and access files are; unset is the run directory's `data/mqtt`."
     )
-    sql_url: SecretStr | None = Field(None, description="postgresql://user:password@host:port/database")
+    sql_url: SecretStr | None = Field(
+        None, description="postgresql://user:password@host:port/database[?sslmode=verify-full]"
+    )
     dagster_sql_url: SecretStr | None = Field(
         None,
         description=(
             "Where Dagster keeps its runs and events; unset takes a schema `dagster` of its own in the SQL database."
         ),
     )
-    mongo_url: SecretStr | None = Field(None, description="mongodb://[user:password@]host:port/database")
-    redis_url: SecretStr | None = Field(None, description="redis://[:password@]host:port/0")
+    mongo_url: SecretStr | None = Field(None, description="mongodb://[user:password@]host:port/database[?tls=true]")
+    redis_url: SecretStr | None = Field(None, description="redis[s]://[[user]:password@]host:port/0")
     lake_url: str | None = Field(None, description="file:///directory or s3://bucket/prefix?endpoint_url=...")
     lake_access_key: SecretStr | None = Field(None, description="S3 access key; unset uses the SDK's own chain.")
     lake_secret_key: SecretStr | None = Field(None, description="S3 secret key.")
+    ca_file: Path | None = Field(
+        None,
+        description="Certificates (PEM) of a CA of your own, for every store whose URL asks for TLS and names none.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least severe lines every process of ours writes."
+    )
 
     sensor_types_dir: Path | None = Field(
         None, description="Directory of sensor types of your own: a folder each with a `defs.yaml`."
@@ -71,6 +81,7 @@ class Settings(BaseSettings):
 
     mqtt_host: str = Field("127.0.0.1", description="MQTT host devices connect to.")
     mqtt_port: int | None = Field(None, description="MQTT port devices connect to.")
+    mqtt_tls: bool = Field(False, description="Whether devices connect with TLS.")
     bind_host: str = Field("127.0.0.1", description="Address every process of ours listens on.")
     ingest_port: int | None = Field(None, description="Port of the HTTP ingest.")
     more_ingest_ports: str | None = Field(
@@ -182,7 +193,8 @@ class Settings(BaseSettings):
         if value is None:
             msg = f"WEARABLES_{key.upper()} is not set and no running instance was found in {self.run_dir}/runtime.env"
             raise ConfigError(msg)
-        return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        return with_ca(key, text, self.ca_file)
 
     def device_ingest_url(self) -> str:
         """Return where devices post."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FieldDescriptorProto
 
+from wearables_platform.local.limits import LIMITS
 from wearables_platform.settings import Settings
 from wearables_platform.signals.rolling import ROLLING_COLUMNS
 from wearables_platform.signals.rule_kinds import RULE_KINDS
@@ -121,6 +122,12 @@ def rule_table() -> str:
     return "\n".join(lines)
 
 
+def limits_table() -> str:
+    lines = ["| server | name | what it cannot do |", "|---|---|---|"]
+    lines += [f"| {server} | `{name}` | {text} |" for server, limits in LIMITS.items() for name, text in limits.items()]
+    return "\n".join(lines)
+
+
 def rolling_table() -> str:
     lines = ["| column | unit | meaning |", "|---|---|---|"]
     lines += [f"| `{column.name}` | {column.unit} | {column.description} |" for column in ROLLING_COLUMNS]
@@ -131,6 +138,7 @@ TABLES: dict[str, tuple[Path, Callable[[], str]]] = {
     "settings": (DOCS / "settings.md", settings_table),
     "metrics": (DOCS / "metrics.md", metrics_table),
     "messages": (DOCS / "wire-format.md", wire_tables),
+    "limits": (DOCS / "running.md", limits_table),
     "rule kinds": (DOCS / "signals.md", rule_table),
     "rolling columns": (DOCS / "signals.md", rolling_table),
 }

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 
 from wearables_platform.local import running
-from wearables_platform.local.limits import limits_of
+from wearables_platform.local.limits import cannot
 from wearables_platform.local.mqtt_credentials import MqttCredentials
 from wearables_platform.local.ports import free_ports
 from wearables_platform.local.running import RunningServer
@@ -83,9 +83,9 @@ class TestServers:
         while self.started:
             _end(self.started.popitem()[1])
 
-    def limits(self, name: str) -> tuple[str, ...]:
-        """What the server tests run on cannot do; nothing is known about one given by URL."""
-        return () if os.environ.get(URL_VARIABLE[name]) else limits_of(self.shared(name).spec.server)
+    def cannot(self, name: str, what: str) -> bool:
+        """Whether the server tests run on is known not to do something; of one given by URL nothing is known."""
+        return not os.environ.get(URL_VARIABLE[name]) and cannot(self.shared(name).spec.server, what)
 
 
 def _end(server: RunningServer) -> None:
@@ -124,7 +124,7 @@ class MqttDevices:
     def url(self, device_id: str) -> str:
         """Let a device connect; returns the URL it connects with."""
         address = self.broker_url.rpartition("@")[2]
-        return f"mqtt://{device_id}:{self.add(device_id)}@{address}"
+        return f"{self.broker_url.partition('://')[0]}://{device_id}:{self.add(device_id)}@{address}"
 
 
 StartServer = Callable[[str], RunningServer]

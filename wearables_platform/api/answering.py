@@ -11,6 +11,7 @@ from flask import Flask, Response, g, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from pydantic import BaseModel
 
+from wearables_platform.health import describe_build
 from wearables_platform.logs import get_logger
 
 SOCKET_TIMEOUT_S = 20.0
@@ -30,6 +31,7 @@ class Metrics:
             "wearables_api_request_seconds", "Time to answer, streams excepted.", ("route",), registry=self.registry
         )
         self.streams = Gauge("wearables_api_live_streams", "Open live streams.", registry=self.registry)
+        describe_build("api", self.registry)
 
     def response(self) -> Response:
         """Write the figures in Prometheus' text format."""

@@ -70,7 +70,7 @@ def _gunicorn_options(settings: Settings) -> dict[str, Any]:
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM; a missing setting stops it before it listens."""
-    configure_logging("api")
+    configure_logging("api", level=settings.log_level)
     for name in ("api_token", "sql_url", "redis_url", "api_port"):
         settings.require(name)
     sensor_types(settings.sensor_types_dir)  # a mistake in a file is said here, not in a worker

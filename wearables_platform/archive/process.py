@@ -23,7 +23,7 @@ from wearables_platform.clients.mongo import DocumentStore
 from wearables_platform.clients.topics import dead_letter, ensure_platform_topics
 from wearables_platform.domain.channels import CHANNEL_BY_TOPIC, CHANNELS, DEAD_LETTERS_TOPIC
 from wearables_platform.errors import StoreUnavailable
-from wearables_platform.health import Health, HealthServer
+from wearables_platform.health import Health, HealthServer, describe_build
 from wearables_platform.logs import configure_logging, get_logger
 from wearables_platform.settings import Settings
 from wearables_platform.wire.codec import decode, require_fast_protobuf
@@ -43,6 +43,11 @@ CHECK_INTERVAL_S: Final = 1.0
 _log = get_logger(__name__)
 _outcomes = prometheus_client.Counter(
     "wearables_archive_records", "Records by what became of them.", ["topic", "outcome"]
+)
+_durable_after = prometheus_client.Histogram(
+    "wearables_archive_durable_after_seconds",
+    "From the append of a batch's oldest record of a partition to its being durable here.",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300, 3_600),
 )
 _batch_seconds = prometheus_client.Histogram("wearables_archive_batch_seconds", "Time to make one batch durable.")
 
@@ -72,6 +77,8 @@ class Archive:
         fetches = [fetch for fetch in self.reader.fetches(BATCH_MESSAGES, BATCH_WAIT_S) if len(fetch)]
         if fetches:
             self._retrying(partial(self._write, fetches))
+            for fetch in fetches:
+                _durable_after.observe(max(0.0, time.time() - fetch.append_us[0] / 1e6))
             self.reader.commit({(fetch.topic, fetch.partition): int(fetch.offsets[-1]) + 1 for fetch in fetches})
         return sum(map(len, fetches))
 
@@ -138,12 +145,13 @@ class Archive:
 
 def run(settings: Settings) -> None:
     """Archive until SIGTERM; any exception ends the process, and what was not committed is read again."""
-    configure_logging("archive")
+    configure_logging("archive", level=settings.log_level)
     require_fast_protobuf()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     health = Health("archive")
+    describe_build("archive")
     with ExitStack() as opened:
         if settings.archive_health_port is not None:
             opened.enter_context(HealthServer(health, settings.bind_host, settings.archive_health_port))

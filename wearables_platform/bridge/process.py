@@ -16,14 +16,13 @@ from wearables_platform.clients.mqtt import (
     MqttListener,
     MqttLoop,
     MqttOptions,
-    MqttRefused,
     parse_mqtt_url,
 )
 from wearables_platform.clients.sql import SqlClient
 from wearables_platform.clients.topics import ensure_platform_topics
 from wearables_platform.domain.channels import CHANNELS
-from wearables_platform.errors import ConfigError
-from wearables_platform.health import Health, HealthServer
+from wearables_platform.errors import AccessRefused, ConfigError
+from wearables_platform.health import Health, HealthServer, describe_build
 from wearables_platform.logs import configure_logging, get_logger
 from wearables_platform.registry import DeviceDirectory, Registry
 from wearables_platform.settings import Settings
@@ -35,6 +34,7 @@ CLIENT_ID: Final = "wearables-bridge"
 # reading is stopped.
 DELIVERY_TIMEOUT_S: Final = 60.0
 KEEPALIVE_S: Final = 120
+_MQTT_SETTING: Final = "mqtt_url"
 _IDLE_S: Final = 0.1
 _FINISH_S: Final = 10.0
 
@@ -43,12 +43,13 @@ _log = get_logger(__name__)
 
 def run(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; any failure is raised, so that the process ends non-zero and is started again."""
-    configure_logging(NAME)
+    configure_logging(NAME, level=settings.log_level)
     require_fast_protobuf()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     health = Health(NAME)
+    describe_build(NAME)
     with ExitStack() as stack:
         if settings.bridge_health_port is not None:
             stack.enter_context(HealthServer(health, settings.bind_host, settings.bridge_health_port))
@@ -61,7 +62,7 @@ def mqtt_options(settings: Settings) -> MqttOptions:
     A bridge reads one broker: so what a device says on a session is written by one producer, in order, and its receipt
     goes back to the broker it came from.
     """
-    url = settings.require("mqtt_url")
+    url = settings.require(_MQTT_SETTING)
     if "," in url:
         msg = "WEARABLES_MQTT_URL names several brokers: a bridge reads one; run a bridge for each, as `up` does"
         raise ConfigError(msg)
@@ -83,7 +84,7 @@ def _turn(settings: Settings, health: Health, stopping: threading.Event) -> None
         while not stopping.is_set():
             loop.raise_if_failed()
             if connection.refusal and not connection.connections:
-                raise MqttRefused(connection.refusal)
+                raise AccessRefused(_MQTT_SETTING, connection.refusal)
             gateway.step(time.monotonic())
             _report(health, connection, gateway)
             gateway.wait(_IDLE_S)

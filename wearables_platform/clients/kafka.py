@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from wearables_platform.clients.log import (
+    DENIAL_PATIENCE_S,
     EARLIEST,
     LEADER_PATIENCE_S,
     MAX_RECORD_BYTES,
@@ -38,11 +39,13 @@ from wearables_platform.clients.log import (
     check_topic_id,
     check_within,
     connection_config,
+    denial,
     fetch_of,
     fetches_of,
+    reader_config,
     translated,
 )
-from wearables_platform.errors import ConfigError, LogPositionError, StoreUnavailable
+from wearables_platform.errors import AccessRefused, ConfigError, LogPositionError, StoreUnavailable
 
 __all__ = [
     "EARLIEST",
@@ -200,7 +203,7 @@ class PartitionReader:
         self.topic, self.partition = topic, partition
         if start_offset != EARLIEST and not checked:
             check_positions(url, {(topic, partition): start_offset})
-        self._consumer = ck.Consumer(_reader_config(url, group_id or "partition-reader"), logger=_log)
+        self._consumer = ck.Consumer(reader_config(url, group_id or "partition-reader"), logger=_log)
         self._consumer.assign([ck.TopicPartition(topic, partition, start_offset)])
 
     def fetch(self, max_messages: int, timeout_s: float) -> Fetch | None:
@@ -231,7 +234,7 @@ class GroupReader:
 
     def __init__(self, url: str, topics: Sequence[str], group_id: str, *, instance_id: str | None = None) -> None:
         self._url = url
-        config = {**_reader_config(url, group_id), "error_cb": self._on_error}
+        config = {**reader_config(url, group_id), "error_cb": self._on_error}
         config |= {"session.timeout.ms": SESSION_TIMEOUT_MS, "heartbeat.interval.ms": SESSION_TIMEOUT_MS // 3}
         if instance_id:
             config["group.instance.id"] = instance_id
@@ -305,7 +308,9 @@ class Admin:
 
     def __init__(self, url: str, client_id: str = "admin") -> None:
         self._url = url
-        self._admin = AdminClient(connection_config(url, client_id), logger=_log)
+        self._denied: AccessRefused | None = None
+        config = connection_config(url, client_id) | {"error_cb": self._on_error}
+        self._admin = AdminClient(config, logger=_log)
 
     def ensure_topics(self, specs: Iterable[TopicSpec]) -> None:
         """Create the topics that are missing.
@@ -342,8 +347,7 @@ class Admin:
 
     def ping(self, timeout_s: float) -> None:
         """Raise `StoreUnavailable` unless a broker answers within `timeout_s`."""
-        with _translating("ping"):
-            self._admin.list_topics(timeout=timeout_s)
+        self._list_topics("ping", timeout_s)
 
     def list_topics(self) -> list[str]:
         """Return the names of all topics."""
@@ -360,12 +364,28 @@ class Admin:
         return bounds(self._url, [(topic, partition)])[topic, partition][1]
 
     def _topics(self) -> dict[str, Any]:
-        with _translating("list topics"):
-            return {
-                name: entry
-                for name, entry in self._admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics.items()
-                if entry.error is None
-            }
+        found = self._list_topics("list topics", REQUEST_TIMEOUT_S)
+        return {name: entry for name, entry in found.items() if entry.error is None}
+
+    def _list_topics(self, doing: str, timeout_s: float) -> dict[str, Any]:
+        """Ask for the topics; whoever may not is told so soon, and not only that no answer came in time.
+
+        The driver goes on trying an account or a certificate that was refused, and tells of it only when polled.
+        """
+        first_s = min(timeout_s, DENIAL_PATIENCE_S)
+        try:
+            return dict(self._admin.list_topics(timeout=first_s).topics)
+        except ck.KafkaException as exc:
+            self._admin.poll(0)
+            if self._denied is not None:
+                raise self._denied from exc
+            if timeout_s <= first_s:
+                raise translated(exc.args[0], doing) from exc
+        with _translating(doing):
+            return dict(self._admin.list_topics(timeout=timeout_s - first_s).topics)
+
+    def _on_error(self, error: ck.KafkaError) -> None:
+        self._denied = denial(error) or self._denied
 
     def _differs(self, spec: TopicSpec) -> bool:
         found = self.partitions(spec.name)
@@ -394,7 +414,7 @@ def committed_positions(url: str, group_id: str, positions: Sequence[Position]) 
     """
     if not positions:
         return {}
-    consumer = ck.Consumer(_reader_config(url, group_id), logger=_log)
+    consumer = ck.Consumer(reader_config(url, group_id), logger=_log)
     try:
         found = consumer.committed([ck.TopicPartition(*position) for position in positions], timeout=REQUEST_TIMEOUT_S)
     except ck.KafkaException as exc:
@@ -433,7 +453,7 @@ def _read_to_end(consumer: ck.Consumer, waiting: set[Position]) -> dict[Position
 
 @contextmanager
 def _reading(url: str) -> Iterator[ck.Consumer]:
-    consumer = ck.Consumer(_reader_config(url, "bounds"), logger=_log)
+    consumer = ck.Consumer(reader_config(url, "bounds"), logger=_log)
     try:
         yield consumer
     finally:
@@ -462,21 +482,6 @@ def _watermarks(consumer: ck.Consumer, topic: str, partition: int) -> tuple[int,
         msg = f"no offsets of {topic}[{partition}] within {REQUEST_TIMEOUT_S:g} s"
         raise LogUnavailable(msg)
     return found
-
-
-def _reader_config(url: str, group_id: str) -> dict[str, Any]:
-    return {
-        **connection_config(url, group_id),
-        "group.id": group_id,
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "auto.offset.reset": "error",
-        "enable.partition.eof": True,
-        "fetch.wait.max.ms": 100,  # the default half second is what a quiet partition adds to every latency
-        "fetch.queue.backoff.ms": 10,
-        "queued.max.messages.kbytes": 32_768,
-        "max.partition.fetch.bytes": 4_000_000,
-    }
 
 
 def _consume(consumer: ck.Consumer, max_messages: int, timeout_s: float) -> list[ck.Message]:

@@ -20,7 +20,7 @@ import pyarrow as pa
 from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError, SSLError
 
 from wearables_platform.clients.lake_files import FileObjects
 from wearables_platform.clients.lake_writer import MANIFESTS, Objects, PartitionWriter, manifest_key
@@ -32,7 +32,7 @@ from wearables_platform.clients.parquet import (
     parquet_bytes,
     row_groups,
 )
-from wearables_platform.errors import ConfigError, LakeConflict, StoreRefused, StoreUnavailable
+from wearables_platform.errors import AccessRefused, ConfigError, LakeConflict, StoreRefused, StoreUnavailable
 from wearables_platform.settings import Settings
 from wearables_platform.wire.lake_schemas import schema_of
 
@@ -41,8 +41,12 @@ __all__ = ["DataFile", "Edition", "Lake", "Manifest", "Objects", "PartitionWrite
 # A file ends where its values weigh this much: what a day of one device at 16 kHz is cut into.
 FILE_BYTES = 256_000_000
 PART_BYTES = 16_000_000  # larger objects reach S3 in parts of this size
+_SETTING = "lake_url"  # where its address or account is wrong
+_KEY_SETTING = "lake_access_key"  # where its address or account is wrong
 _MISSING = ("404", "NoSuchKey", "NotFound")
 _CONFLICT = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+_UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "doesn't match")
+_DENIED = ("InvalidAccessKeyId", "SignatureDoesNotMatch")
 _NOT_NOW = ("SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "500", "502", "503", "504")
 
 
@@ -273,6 +277,7 @@ class S3Objects:
             region_name=options.get("region", "us-east-1"),
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,
+            verify=options.get("ca_file"),
             config=Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=10, read_timeout=60),
         )
 
@@ -360,6 +365,13 @@ def _translating(verb: str, key: str) -> Iterator[None]:
     except ParamValidationError as exc:
         msg = f"cannot {verb} {key}: {exc}"
         raise StoreRefused(msg) from exc
+    except SSLError as exc:
+        if not any(words in str(exc) for words in _UNTRUSTED):  # cut short in the middle of a handshake, say
+            msg = f"cannot {verb} {key}: {exc}"
+            raise StoreUnavailable(msg) from exc
+        raise AccessRefused(_SETTING, f"TLS: {str(exc)[:300]}") from exc
+    except NoCredentialsError as exc:
+        raise AccessRefused(_KEY_SETTING, str(exc)) from exc
     except BotoCoreError as exc:  # no connection, no answer in time, cut short
         msg = f"cannot {verb} {key}: {exc}"
         raise StoreUnavailable(msg) from exc
@@ -372,4 +384,6 @@ def _translated(exc: ClientError, what: str) -> Exception:
         return FileNotFoundError(msg)
     if code in _CONFLICT:
         return LakeConflict(msg)
+    if code in _DENIED:
+        return AccessRefused(_KEY_SETTING, msg)
     return StoreUnavailable(msg) if code in _NOT_NOW else StoreRefused(msg)

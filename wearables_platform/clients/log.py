@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from wearables_platform.domain.channels import VERDICT_HEADER
 from wearables_platform.errors import (
+    AccessRefused,
     ConfigError,
     LogPositionError,
     StoreRefused,
@@ -31,6 +32,8 @@ SESSION_TIMEOUT_MS: Final = 6_000
 REQUEST_TIMEOUT_S: Final = 15.0
 # A broker answers for a topic it was just told of within a second; a topic that does not exist is said so after this.
 LEADER_PATIENCE_S: Final = 5.0
+# A broker that refuses an account or shows the wrong certificate does so in milliseconds; this is for a busy one.
+DENIAL_PATIENCE_S: Final = 4.0
 
 Headers = Sequence[tuple[str, bytes]]
 Position = tuple[str, int]  # topic, partition
@@ -124,6 +127,22 @@ def connection_config(url: str, client_id: str) -> dict[str, Any]:
     return config
 
 
+def reader_config(url: str, group_id: str) -> dict[str, Any]:
+    """Return the settings of a reader whose positions are explicit and which is told of a partition's end."""
+    return {
+        **connection_config(url, group_id),
+        "group.id": group_id,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "enable.partition.eof": True,
+        "fetch.wait.max.ms": 100,  # the default half second is what a quiet partition adds to every latency
+        "fetch.queue.backoff.ms": 10,
+        "queued.max.messages.kbytes": 32_768,
+        "max.partition.fetch.bytes": 4_000_000,
+    }
+
+
 def fetches_of(messages: list[Any]) -> list[Fetch]:
     """Turn the driver's messages into one `Fetch` per partition; any error among them but the end is raised."""
     parts: dict[Position, list[Any]] = {}
@@ -211,6 +230,15 @@ def translated(error: Any, doing: str) -> TerminalError | TransientError:
     if name in _NOT_SERVED:
         return PartitionNotServed(text)
     return StoreRefused(text) if name in _REFUSED else LogUnavailable(text)
+
+
+def denial(error: Any) -> AccessRefused | None:
+    """Return what a driver's error says of account or certificate; None where it is about something else."""
+    if error.name() == "_SSL":
+        return AccessRefused("kafka_url", f"TLS: {error.str()}")
+    if error.name() in ("_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED"):
+        return AccessRefused("kafka_url", f"the broker refuses the account: {error.str()}")
+    return None
 
 
 def check_within(found: Mapping[Position, tuple[int, int]], positions: Mapping[Position, int]) -> None:

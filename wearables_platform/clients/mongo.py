@@ -28,7 +28,7 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
-from wearables_platform.errors import ConfigError, StoreRefused, StoreUnavailable, WearablesError
+from wearables_platform.errors import AccessRefused, ConfigError, StoreRefused, StoreUnavailable, WearablesError
 
 Document = dict[str, Any]
 DEFAULT_DATABASE: Final = "wearables"
@@ -38,6 +38,8 @@ _DUPLICATE_KEY: Final = 11_000
 # Errors that name one document as the culprit: unknown (nx-27017's word for a value it cannot hold), bad value,
 # cannot parse, type mismatch, invalid length, bad field names, failed validation, too large.
 _DOCUMENT_AT_FAULT: Final = frozenset((2, 8, 9, 14, 16, 52, 54, 56, 57, 121, 10334, 17280))
+_SETTING: Final = "mongo_url"  # where its address or account is wrong
+_DENIED: Final = (13, 18)  # unauthorized, authentication failed
 _CODEC: Final = CodecOptions[Document](tz_aware=True)
 
 
@@ -252,9 +254,13 @@ def _translating(doing: str) -> Iterator[None]:
         msg = f"{doing}: duplicate key"
         raise StoreRefused(msg) from exc
     except (AutoReconnect, ConnectionFailure, ExecutionTimeout, WTimeoutError) as exc:
+        if "CERTIFICATE_VERIFY_FAILED" in str(exc):
+            raise AccessRefused(_SETTING, f"TLS: {str(exc)[:200]}") from exc
         msg = f"{doing}: {str(exc)[:200]}"
         raise StoreUnavailable(msg) from exc
     except PyMongoError as exc:
+        if isinstance(exc, OperationFailure) and exc.code in _DENIED:
+            raise AccessRefused(_SETTING, f"MongoDB refuses the account: {str(exc)[:200]}") from exc
         msg = f"{doing}: {str(exc)[:200]}"
         transient = exc.has_error_label("RetryableWriteError") or exc.has_error_label("TransientTransactionError")
         raise (StoreUnavailable if transient else StoreRefused)(msg) from exc

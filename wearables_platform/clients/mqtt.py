@@ -10,6 +10,7 @@ import contextlib
 import logging
 import selectors
 import socket
+import ssl
 import threading
 import time
 from collections import deque
@@ -142,7 +143,7 @@ class MqttLoop:
                 self._drain_wakes()
             else:
                 key.data.ready_for(events)
-        while self._calls:
+        for _ in range(len(self._calls)):  # those of now: what they call for comes after the next look at the sockets
             self._calls.popleft()()
         now_s = time.monotonic()
         for connection in self._connections:
@@ -162,7 +163,8 @@ class MqttLoop:
 class MqttListener:
     """What a connection tells; every function is called in the loop's thread and must not wait.
 
-    `message` gets each delivery; `changed` is told that publishing may go on: connected, or something acknowledged.
+    `message` gets each delivery; `changed` is told that something may go on (connected, or something acknowledged), or
+    that the broker refused.
     """
 
     message: Callable[[Delivery], None]
@@ -281,13 +283,25 @@ class MqttConnection:
             self._client.loop_read()
             # The driver does not tell "nothing left" from "one packet read": count what it called back.
             if self._handled == before or self._paused or self._client.socket() is None:
-                return
+                break
+        self._read_on_what_is_decrypted()
+
+    def _read_on_what_is_decrypted(self) -> None:
+        """Go on soon where TLS holds bytes that are decrypted already: the selector knows nothing of these."""
+        sock = self._client.socket()
+        if isinstance(sock, ssl.SSLSocket) and sock.pending() and not self._paused:
+            self._loop.call(self._read)
 
     def _connect(self, now_s: float) -> None:
         self.due_s = now_s + self._backoff.next_s()
         self._client = self._build()  # a used one would send again what it kept, ahead of older messages
         try:
             self._client.reconnect()
+        except ssl.SSLError as exc:
+            why = exc.verify_message if isinstance(exc, ssl.SSLCertVerificationError) else exc.reason
+            self.refusal = f"{self._options.client_id} finds no TLS it can trust there: {why}"
+            _log.warning(self.refusal)
+            self._listener.changed()
         except OSError as exc:
             _log.warning("cannot reach the broker at %s:%d: %s", self._options.host, self._options.port, exc)
 
@@ -306,6 +320,7 @@ class MqttConnection:
         if self._paused and len(self._acks) <= self._options.max_unacknowledged // 2:
             self._paused = False
             self._watch()
+            self._read_on_what_is_decrypted()
 
     def _settle(self, count: int) -> None:
         with self._lock:
@@ -385,6 +400,7 @@ class MqttConnection:
         if reason.is_failure:
             self.refusal = f"{self._options.client_id} may not connect: {reason}"
             _log.warning(self.refusal)
+            self._listener.changed()
             return
         self._session += 1
         self._acks.begin(self._session)

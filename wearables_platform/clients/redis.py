@@ -18,7 +18,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from wearables_platform.clients.latest import TRACE_SPAN_US, LatestBatch, TraceChunk, newest_values
-from wearables_platform.errors import StoreRefused, StoreUnavailable
+from wearables_platform.errors import AccessRefused, StoreRefused, StoreUnavailable
 
 DEVICES_KEY: Final = "devices"  # sorted set: device id by the guard time of a recent value, microseconds
 ANOMALIES_KEY: Final = "anomalies:recent"  # stream, one JSON field "event"
@@ -28,6 +28,7 @@ MODEL_KEY: Final = "stream:model"  # hash: model name -> JSON of the version in 
 COUNTERS_KEY: Final = "stream:counters"  # hash: topic/partition/name -> count since the log's beginning
 WATCHED_KEY: Final = "traces:watched"  # sorted set: device id by when nobody looks at its trace any more, seconds
 WATCHED_S: Final = 30
+_SETTING: Final = "redis_url"  # where its address or account is wrong
 AS_BYTES: Final[Mapping[str, Any]] = {redis.client.NEVER_DECODE: []}  # packed values are no text as a whole
 MAX_ANOMALIES: Final = 1_000
 # Up to so many devices all have their traces kept; of a larger fleet those somebody looks at.
@@ -242,7 +243,14 @@ def connect(url: str, client_name: str) -> redis.Redis:
 def _translating() -> Iterator[None]:
     try:
         yield
-    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as exc:
+    except (redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError) as exc:
+        raise AccessRefused(_SETTING, f"Redis refuses the account: {_first_line(exc)}") from exc
+    except redis.exceptions.ConnectionError as exc:
+        if "CERTIFICATE_VERIFY_FAILED" in str(exc):
+            raise AccessRefused(_SETTING, f"TLS: {_first_line(exc)}") from exc
+        msg = f"Redis: {_first_line(exc)}"
+        raise StoreUnavailable(msg) from exc
+    except redis.exceptions.TimeoutError as exc:
         msg = f"Redis: {_first_line(exc)}"
         raise StoreUnavailable(msg) from exc
     except redis.exceptions.RedisError as exc:

@@ -33,7 +33,7 @@ from wearables_platform.clients.binary_copy import (
     row_count,
     sort_key,
 )
-from wearables_platform.errors import StoreRefused, StoreUnavailable
+from wearables_platform.errors import AccessRefused, StoreRefused, StoreUnavailable
 
 Connection = psycopg.Connection[Any]
 Json = Jsonb
@@ -45,6 +45,17 @@ _TRANSIENT = (
     psycopg.errors.DeadlockDetected,
     sqlalchemy.exc.TimeoutError,
     sqlalchemy.exc.DBAPIError,
+)
+
+# libpq says why no connection came about in words alone.
+_DENIED = (
+    "password authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "certificate verify failed",
+    "root certificate file",
+    "does not match host name",
+    "server does not support SSL",
 )
 
 
@@ -364,6 +375,8 @@ def _translated(exc: Exception) -> StoreUnavailable | StoreRefused:
     # Messages of libpq can hold the connection string but never the password; keep the first line.
     first_line = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
     cause = exc.orig if isinstance(exc, sqlalchemy.exc.DBAPIError) and exc.orig is not None else exc
+    if isinstance(cause, psycopg.OperationalError) and any(words in first_line for words in _DENIED):
+        return AccessRefused("sql_url", first_line.rpartition("failed: ")[2])
     if isinstance(cause, psycopg.errors.InsufficientPrivilege | psycopg.errors.QueryCanceled):
         return StoreRefused(first_line)
     return StoreUnavailable(first_line) if isinstance(cause, _TRANSIENT) else StoreRefused(first_line)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
+import prometheus_client
+
 from wearables_platform.clients.kafka import Admin, DeliveryReport, Producer, TopicSpec
 from wearables_platform.domain.channels import ANOMALIES_TOPIC, CHANNELS, DEAD_LETTERS_TOPIC, MODELS_TOPIC
+from wearables_platform.domain.reasons import DeadLetterReason
 from wearables_platform.settings import Settings
 
 _DAY_MS: Final = 86_400_000
@@ -22,6 +25,13 @@ MODELS_TOPIC_CONFIG: Final = {"cleanup.policy": "compact"}
 # A dead letter keeps the bytes up to here; beyond, its head and the true size in `detail`.
 MAX_DEAD_LETTER_BYTES: Final = 1_500_000
 MAX_DETAIL_CHARS: Final = 1_000
+
+_dead_letters = prometheus_client.Counter(
+    "wearables_dead_letters",
+    "Dead letters sent, by the topic they were read from (`device`: refused before Kafka), stage and reason.",
+    ["topic", "stage", "reason"],
+)
+_REASONS: Final = frozenset(map(str, DeadLetterReason))
 
 
 def platform_topics(partitions: int) -> list[TopicSpec]:
@@ -99,4 +109,7 @@ def dead_letter(
         on_delivery=on_delivery,
         headers=headers,
     )
+    # A gateway's source is a path with the device in it: no label. Nor is a reason of nobody's list.
+    topic = source_topic if offset >= 0 else "device"
+    _dead_letters.labels(topic, stage, str(reason) if str(reason) in _REASONS else "other").inc()
     return key

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -81,7 +80,7 @@ def replay_recording(
     )  # fmt: skip
     recordings = _readable(path, read_recordings(path, options))
     devices = _devices(device_id, recordings)
-    configure_logging("replay-recording", level=logging.WARNING)
+    configure_logging("replay-recording", level="warning")
     settings = load_settings()
     edge = settings.run_dir / "edge"
     tokens = _tokens(settings, tokens_file or edge / "tokens.json", devices, enrolling=enroll)

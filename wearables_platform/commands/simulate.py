@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -54,7 +53,7 @@ def simulate(
     Exit codes: 0 every message confirmed, or refused as planted; 1 stopped before, or answered otherwise;
     3 configuration; 11 the registry does not answer.
     """
-    configure_logging("simulate", level=logging.WARNING)
+    configure_logging("simulate", level="warning")
     settings = load_settings()
     began = given.parse_instant("--start", start).replace(microsecond=0)
     device_ids = [f"sim-{seed}-{to_us(began) // 1_000_000}-{number:04d}" for number in range(devices)]

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import requests
@@ -46,9 +47,11 @@ class Answer(NamedTuple):
 class HttpPoster:
     """Posts to the ingest; safe among threads."""
 
-    def __init__(self, base_url: str, tokens: Mapping[str, str]) -> None:
+    def __init__(self, base_url: str, tokens: Mapping[str, str], *, ca_file: Path | None = None) -> None:
         self._base_url = base_url.rstrip("/")
         self._tokens = tokens
+        # Given with every post: a session's own would give way to what the environment names.
+        self._verify = True if ca_file is None else str(ca_file)
         self._session = requests.Session()
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=PARALLEL_POSTS)
         for scheme in ("http://", "https://"):
@@ -59,7 +62,7 @@ class HttpPoster:
         headers = {"Authorization": f"Bearer {self._tokens[device_id]}", "Content-Type": content_type}
         url = f"{self._base_url}/v1/devices/{device_id}/{channel}"
         try:
-            response = self._session.post(url, data=body, headers=headers, timeout=TIMEOUT_S)
+            response = self._session.post(url, data=body, headers=headers, timeout=TIMEOUT_S, verify=self._verify)
         except requests.RequestException as exc:
             return Answer(0, type(exc).__name__, FIRST_BACKOFF_S)
         if response.status_code in _LATER or response.status_code >= 500:

@@ -21,6 +21,7 @@ from wearables_platform.edge.simulation.vitals import VitalsSource, Wearer, vita
 from wearables_platform.edge.spool import DROPPED, PRODUCED, REFUSED, Spool, SpoolDatabase
 from wearables_platform.errors import TerminalError, TransientError
 from wearables_platform.logs import configure_logging, get_logger
+from wearables_platform.settings import load_settings
 
 SOURCE: Final = "vitals"
 BROKEN_POSTS_S: Final = 60.0
@@ -43,7 +44,7 @@ def main(
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     sources = vitals_sources(seed, [Wearer(*row) for row in json.loads(wearers.read_text())])
     database = SpoolDatabase(spool)
-    poster = HttpPoster(url, read_tokens(tokens))
+    poster = HttpPoster(url, read_tokens(tokens), ca_file=load_settings().ca_file)
     outbox = HttpOutbox(poster, {s.wearer.device_id: _filled(database, s) for s in sources})
     finished = _post_all(outbox, stop)
     if finished:

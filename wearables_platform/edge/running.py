@@ -14,6 +14,7 @@ from wearables_platform.edge.playback import Player, Source
 from wearables_platform.errors import ConfigError
 from wearables_platform.logs import get_logger
 from wearables_platform.settings import Settings
+from wearables_platform.store_urls import with_ca
 
 _log = get_logger(__name__)
 
@@ -33,7 +34,9 @@ def read_tokens(path: Path) -> dict[str, str]:
 
 def device_mqtt_url(settings: Settings) -> str:
     """Return where devices connect; user and token are each device's own."""
-    return f"mqtt://{settings.mqtt_host}:{settings.require('mqtt_port')}"
+    scheme = "mqtts" if settings.mqtt_tls else "mqtt"
+    url = f"{scheme}://{settings.mqtt_host}:{settings.require('mqtt_port')}"
+    return with_ca("mqtt_url", url, settings.ca_file)
 
 
 def play(

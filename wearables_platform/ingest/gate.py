@@ -29,6 +29,9 @@ _log = get_logger(__name__)
 _messages = prometheus_client.Counter(
     "wearables_ingest_messages", "Posted messages by channel and by what became of them.", ["channel", "outcome"]
 )
+_accept_seconds = prometheus_client.Histogram(
+    "wearables_ingest_accept_seconds", "From a request's messages, read, to Kafka holding all of them."
+)
 
 
 class Refusal(NamedTuple):
@@ -131,6 +134,7 @@ class Gate:
         self._wait_s = wait_s
         self.max_payload_bytes = max_payload_bytes
 
+    @_accept_seconds.time()
     def accept(self, device: Device, channel: Channel, items: Sequence[Item]) -> Answer:
         """Judge messages, write them or their dead letters, and return once Kafka holds all of it.
 

@@ -14,6 +14,7 @@ from gunicorn.app.base import BaseApplication
 from wearables_platform.clients.kafka import Admin, Producer
 from wearables_platform.clients.sql import SqlClient
 from wearables_platform.clients.topics import ensure_platform_topics
+from wearables_platform.health import describe_build
 from wearables_platform.ingest.app import Ingest, create_app
 from wearables_platform.ingest.gate import CONSUMER, DeliveryPoller, Gate
 from wearables_platform.ingest.worker import WATCH, PatientWorker
@@ -56,6 +57,7 @@ def build(settings: Settings) -> Flask:
     directory = DeviceDirectory(
         Registry(SqlClient(settings.require("sql_url"), "wearables-ingest", pool_size=2)).find_device, time.monotonic
     )
+    describe_build(CONSUMER)  # in the worker, whose figures are the ones served
     gate = Gate(producer, max_payload_bytes=settings.max_payload_bytes)
     ingest = Ingest(
         gate,
@@ -92,7 +94,7 @@ def _gunicorn_options(settings: Settings) -> dict[str, Any]:
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM; a missing setting stops it before it listens."""
-    configure_logging(CONSUMER)
+    configure_logging(CONSUMER, level=settings.log_level)
     require_fast_protobuf()
     for name in ("kafka_url", "sql_url", "ingest_port"):
         settings.require(name)

@@ -162,7 +162,9 @@ def _runtime_settings(
     found["lake_url"] = run.lake.resolve().as_uri()
     if settings.mqtt_url is not None:
         parts = urlsplit(settings.mqtt_url.get_secret_value().split(",")[0])
-        found |= {"mqtt_host": parts.hostname or "", "mqtt_port": str(parts.port or 1883)}
+        tls = parts.scheme == "mqtts"
+        found |= {"mqtt_host": parts.hostname or "", "mqtt_port": str(parts.port or (8883 if tls else 1883))}
+        found["mqtt_tls"] = str(tls)
     found |= set_explicitly(settings)
     if "dagster_sql_url" in found:
         found["dagster_sql_url"] = with_driver(found["dagster_sql_url"])

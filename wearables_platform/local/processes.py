@@ -114,9 +114,10 @@ def _dagster_processes(
     workspace = str(run.dagster_home / "workspace.yaml")
     home = {"DAGSTER_HOME": str(run.dagster_home.resolve()), URL_VARIABLE: dagster_sql_url}
     code, web = (host, ports["dagster_code_port"]), (host, ports["dagster_port"])
-    code_argv = ("api", "grpc", "-m", "wearables_platform.definitions", "-h", host, "-p", str(code[1]))
-    web_argv = ("-m", "dagster_webserver", "-h", host, "-p", str(web[1]), "-w", workspace)
-    daemon_argv = ("-m", "dagster._daemon", "run", "-w", workspace)
+    json_lines = ("--log-format", "json")
+    code_argv = ("api", "grpc", *json_lines, "-m", "wearables_platform.definitions", "-h", host, "-p", str(code[1]))
+    web_argv = ("-m", "dagster_webserver", *json_lines, "-h", host, "-p", str(web[1]), "-w", workspace)
+    daemon_argv = ("-m", "dagster._daemon", "run", *json_lines, "-w", workspace)
     return [
         ProcessSpec(
             "dagster-code",
