@@ -61,7 +61,9 @@ export class DeviceView {
   /** Take the newest values. */
   values(latest) {
     if (latest.device_id !== this.name) return;
+    const rescored = this.latest?.model_version !== latest.model_version;
     this.latest = latest;
+    if (rescored) this.record.start(); // whose threshold it is
     for (const field of document.querySelectorAll("#now [data-field]"))
       field.textContent = number(latest[field.dataset.field], DIGITS[field.dataset.field]);
     $("now-worn").textContent = { true: "yes", false: "no" }[latest.worn] ?? "–";

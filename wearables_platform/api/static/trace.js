@@ -40,7 +40,14 @@ export class Trace {
     for (const [timeUs, vmG] of points) this.points.push([timeUs / 1e6, vmG]);
     const oldest = this.points.at(-1)[0] - KEEP_S;
     this.points = this.points.slice(this.points.findIndex(([time]) => time >= oldest));
-    this.canvas.dataset.seconds = Math.min(SPAN_S, Math.floor(this.points.at(-1)[0] - this.points[0][0]));
+    this.canvas.dataset.seconds = Math.min(SPAN_S, Math.floor(this.#unbrokenS()));
+  }
+
+  // How long the trace has had no gap, up to its newest point.
+  #unbrokenS() {
+    let first = this.points.length - 1;
+    while (first > 0 && this.points[first][0] - this.points[first - 1][0] <= GAP_S) first--;
+    return this.points.at(-1)[0] - this.points[first][0];
   }
 
   /** markers: [{time_s, label}, ...] of this device. */
