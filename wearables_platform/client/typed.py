@@ -60,10 +60,16 @@ class TypedClient(Exports):
         return self._reply(replies.Latest, _device(device_id, "latest"), as_of=as_of)
 
     def features(
-        self, device_id: str, *, from_time: datetime | None = None, to_time: datetime | None = None
+        self,
+        device_id: str,
+        *,
+        from_time: datetime | None = None,
+        to_time: datetime | None = None,
+        as_of: datetime | None = None,
     ) -> Iterator[replies.WindowFeatures]:
         """Yield features per second, oldest first; `export_features` is faster for much."""
-        return self._pages(replies.FeaturePage, _device(device_id, "features"), from_time=from_time, to_time=to_time)
+        path = _device(device_id, "features")
+        return self._pages(replies.FeaturePage, path, from_time=from_time, to_time=to_time, as_of=as_of)
 
     def anomalies(
         self,
@@ -72,10 +78,11 @@ class TypedClient(Exports):
         from_time: datetime | None = None,
         to_time: datetime | None = None,
         kind: str | None = None,
+        as_of: datetime | None = None,
     ) -> Iterator[replies.Anomaly]:
         """Yield events, oldest first."""
         path = _device(device_id, "anomalies")
-        return self._pages(replies.AnomalyPage, path, from_time=from_time, to_time=to_time, kind=kind)
+        return self._pages(replies.AnomalyPage, path, from_time=from_time, to_time=to_time, kind=kind, as_of=as_of)
 
     def waveform(
         self, device_id: str, *, from_time: datetime, to_time: datetime, points: int | None = None
@@ -232,9 +239,14 @@ class TypedClient(Exports):
         """Return counts per consumer, topic and outcome; for operators."""
         return self._reply(replies.Stages, "/v1/stages")
 
-    def live(self, *, device: str | None = None, limit: int | None = None) -> Iterator[LiveEvent]:
-        """Yield live events for ever, reconnecting where the stream breaks off."""
-        return live_events(self._transport, {"device": device, "limit": limit})
+    def live(
+        self, *, device: str | None = None, limit: int | None = None, rows: Literal["full", "compact"] | None = None
+    ) -> Iterator[LiveEvent]:
+        """Yield live events for ever, reconnecting where the stream breaks off.
+
+        More than 1,000 devices are to be had with ``rows="compact"``.
+        """
+        return live_events(self._transport, {"device": device, "limit": limit, "rows": rows})
 
     def _reply(self, reply: type[ReplyT], path: str, /, **asked: Any) -> ReplyT:
         return reply.model_validate_json(self._transport.get(path, asked))

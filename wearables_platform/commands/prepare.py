@@ -40,8 +40,8 @@ def prepare(
 
     Exit codes: 0 done; 1 a store refused; 3 configuration; 11 a store does not answer.
     """
-    configure_logging("prepare")
     settings = load_settings()
+    configure_logging("prepare", level=settings.log_level)
     sql_url = settings.require("sql_url")
     _log.info("schema up to date", applied=migrate(sql_url))
     if settings.dagster_sql_url is not None:

@@ -23,7 +23,7 @@ from wearables_platform.clients.topics import dead_letter, ensure_platform_topic
 from wearables_platform.domain.channels import ANOMALIES_TOPIC
 from wearables_platform.domain.time_policy import from_us
 from wearables_platform.errors import StoreUnavailable, WireError
-from wearables_platform.health import Health, HealthServer
+from wearables_platform.health import Health, HealthServer, describe_build
 from wearables_platform.logs import configure_logging, get_logger
 from wearables_platform.settings import Settings
 from wearables_platform.webhooks.couriers import Couriers, utc_now
@@ -102,11 +102,12 @@ class Webhooks:
 
 def run(settings: Settings) -> None:
     """Send until SIGTERM; any exception ends the process, and what was not settled is sent again."""
-    configure_logging("webhooks")
+    configure_logging("webhooks", level=settings.log_level)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     health = Health("webhooks")
+    describe_build("webhooks")
     with ExitStack() as opened:
         if settings.webhooks_health_port is not None:
             opened.enter_context(HealthServer(health, settings.bind_host, settings.webhooks_health_port))

@@ -257,13 +257,13 @@ def apache_kafka_url(tmp_path: Path) -> Iterator[str]:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wearables-ci"
     if not (cache / "kafka-4.3.1" / "complete").exists() or shutil.which("java") is None:
         pytest.skip("no Apache Kafka here, and the embedded one expires no records")
-    spec = importlib.util.spec_from_file_location("real_tier", ROOT / ".ci" / "real_tier.py")
+    spec = importlib.util.spec_from_file_location("real_servers", ROOT / ".ci" / "real_servers.py")
     assert spec is not None
     assert spec.loader is not None
-    real_tier = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(real_tier)
+    real_servers = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(real_servers)
     (directory := tmp_path / "kafka").mkdir()
-    server = running.start(real_tier.kafka(directory, cache), tmp_path / "logs")
+    server = running.start(real_servers.kafka(directory, cache), tmp_path / "logs")
     yield server.url
     server.stop()
 

@@ -126,12 +126,16 @@ def test_names_of_alerts_are_used_once() -> None:
     assert len(set(names)) == len(names)
 
 
+# What the names of metrics that every process may have go on with.
+SHARED = {"process", "build", "dead"}
+
+
 def test_every_process_of_ours_that_has_metrics_is_scraped_and_named_once() -> None:
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     targets = [target for job in config["scrape_configs"] for one in job["static_configs"] for target in one["targets"]]
     assert len(set(targets)) == len(targets)
     scraped = {job["job_name"].removeprefix("wearables-") for job in config["scrape_configs"]}
-    assert scraped == {metric.name.split("_")[1] for metric in metrics()} - {"process"}
+    assert scraped == {metric.name.split("_")[1] for metric in metrics()} - SHARED
     elsewhere = [*files().values(), (PROMETHEUS / "alerts.yml").read_text()]
     assert [target for target in targets if any(target in text for text in elsewhere)] == []
 

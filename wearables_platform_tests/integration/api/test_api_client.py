@@ -120,7 +120,8 @@ def test_days_are_a_table_whose_columns_have_types_and_whose_missing_values_are_
     assert steps["day_start"].tolist()[1] == pd.Timestamp("2026-03-29T22:00:00Z")
     assert {name: str(kind) for name, kind in steps.dtypes.items()} == {
         "local_day": "datetime64[s]", "day_start": "datetime64[us, UTC]", "day_end": "datetime64[us, UTC]",
-        "hours_in_day": "float64", "status": "str", "step_count": "Int64", "coverage": "float64",
+        "hours_in_day": "float64", "status": "str", "said_from": "datetime64[us, UTC]",
+        "step_count": "Int64", "coverage": "float64",
     }  # fmt: skip
     assert (steps.attrs["participant_id"], steps.attrs["time_zone"]) == ("p-001", "Europe/Paris")
     assert steps.attrs["columns"]["coverage"] == "Share of the day covered by step reports, 0 to 1."

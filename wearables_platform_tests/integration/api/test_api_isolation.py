@@ -162,6 +162,7 @@ VALUES: dict[str, list[Any]] = {
     "day": DAYS,
     "number": ["steps", "heart_rate", "activity"],
     "format": ["csv", "ndjson", "parquet"],
+    "rows": ["full", "compact"],
     "participant": IDS,
     "device": PATH_VALUES["device_id"],
 }
