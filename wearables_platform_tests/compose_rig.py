@@ -30,6 +30,10 @@ SUBNET: Final = "10.213.77"
 POLL_S: Final = 0.5
 # Slow machines start Kafka in a minute; what is not healthy by then is not going to be.
 PATIENCE_S: Final = 240.0
+PROGRAMS: Final = (
+    *("ip", "unshare", "setpriv", "wget", "redis-server", "java"),
+    *("mosquitto", "mosquitto_sub", "haproxy", "prometheus"),
+)
 KEPT_PATHS: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # Program of a service that this machine has under another name or in another form: argv in its place, said why.
@@ -40,7 +44,7 @@ def missing() -> str | None:
     """Why services cannot be run here, None when they can."""
     if os.geteuid() != 0:
         return "needs root, for namespaces"
-    absent = [name for name in ("ip", "unshare", "setpriv", "redis-server", "java") if not shutil.which(name)]
+    absent = [name for name in PROGRAMS if not shutil.which(name)]
     if absent:
         return f"needs {', '.join(absent)}"
     tried = subprocess.run(["unshare", "--mount", "--net", "true"], capture_output=True)

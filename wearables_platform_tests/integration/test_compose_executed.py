@@ -49,7 +49,20 @@ if [ ! -e $data ]; then
 fi
 exec $bin/postgres -D $data -c "listen_addresses=*" -c unix_socket_directories=/var/run/postgresql
 """
-STAND_INS = {"timescale": ["sh", "-c", POSTGRES]}
+STAND_INS = {
+    "timescale": ["sh", "-c", POSTGRES],
+    # The image's entry point is the program itself.
+    "prometheus": ["prometheus", *services()["prometheus"]["command"]],
+}
+
+# An operator looks, and enrols a device, which sends through the balancer.
+DEVICE = """
+set -eu
+wearables doctor
+wearables enroll --participant-id someone --birth-year 1990 --device-id watch-1 --tokens-file /tmp/tokens.json
+python -m wearables_platform.edge.example_device --device-id watch-1 \\
+    --tokens /tmp/tokens.json --spool /tmp/spool --seconds 3
+"""
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +99,16 @@ def test_a_service_runs_as_the_file_says_and_is_healthy(rig: Rig, name: str) -> 
         return
     rig.start(name, STAND_INS.get(name))
     rig.healthy(name)
+
+
+def test_what_a_device_sends_through_the_balancer_is_confirmed(rig: Rig) -> None:
+    """By receipts, so Kafka has it and they came back to its broker; `doctor` finds an operator's container fit."""
+    ended = rig.run("cli", ["sh", "-c", DEVICE])
+    said = ended.stdout.decode() + ended.stderr.decode()
+    assert ended.returncode == 0, said[-3000:]
+    assert "BAD" not in said
+    (counts,) = re.findall(r"(\d+) of (\d+) messages confirmed", said)
+    assert counts[0] == counts[1] != "0"
 
 
 def test_no_secret_is_in_what_the_services_say(rig: Rig) -> None:
