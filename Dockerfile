@@ -27,7 +27,7 @@ FROM python:3.12.12-slim-bookworm AS runtime
 # Directories of named volumes: Docker gives an empty volume the owner of the directory it is mounted over.
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin wearables \
     && install -d -o wearables -g wearables /scratch /var/lib/wearables /var/lib/wearables/stream /var/lib/wearables/dagster \
-       /var/lib/wearables/data /var/lib/wearables/data/mqtt
+       /var/lib/wearables/data /var/lib/wearables/data/mqtt /var/lib/wearables/webhook-secrets
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 WORKDIR /app

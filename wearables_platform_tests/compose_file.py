@@ -51,8 +51,8 @@ def services() -> dict[str, dict[str, Any]]:
 
 
 def environment_of(service: dict[str, Any]) -> dict[str, str]:
-    """Its environment as the container gets it: texts."""
-    return {name: str(value) for name, value in service.get("environment", {}).items()}
+    """Its environment as the container gets it: texts; a variable that is filled in with nothing is an empty one."""
+    return {name: "" if value is None else str(value) for name, value in service.get("environment", {}).items()}
 
 
 def argv_of(service: dict[str, Any]) -> list[str]:

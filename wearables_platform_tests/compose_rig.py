@@ -23,13 +23,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from wearables_platform.local.spec import tethered
+from wearables_platform_tests import compose_names
 from wearables_platform_tests.compose_file import argv_of, environment_of, mounts_of, services
 from wearables_platform_tests.schema import ROOT
 
 SUBNET: Final = "10.213.77"
+NAME_SERVER: Final = f"{SUBNET}.1"
 POLL_S: Final = 0.5
 # Slow machines start Kafka in a minute; what is not healthy by then is not going to be.
 PATIENCE_S: Final = 240.0
+PROGRAMS: Final = (
+    *("ip", "unshare", "setpriv", "wget", "redis-server", "java"),
+    *("mosquitto", "mosquitto_sub", "haproxy", "prometheus"),
+)
 KEPT_PATHS: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # Program of a service that this machine has under another name or in another form: argv in its place, said why.
@@ -40,7 +46,7 @@ def missing() -> str | None:
     """Why services cannot be run here, None when they can."""
     if os.geteuid() != 0:
         return "needs root, for namespaces"
-    absent = [name for name in ("ip", "unshare", "setpriv", "redis-server", "java") if not shutil.which(name)]
+    absent = [name for name in PROGRAMS if not shutil.which(name)]
     if absent:
         return f"needs {', '.join(absent)}"
     tried = subprocess.run(["unshare", "--mount", "--net", "true"], capture_output=True)
@@ -74,7 +80,11 @@ class Rig:
     def __enter__(self) -> Rig:
         self._ip("netns", "add", self._tag)
         self._stack.callback(self._ip, "netns", "delete", self._tag)
-        self._inside(self._tag, "ip link add sw type bridge && ip link set sw up")
+        switch = f"ip link add sw type bridge && ip address add {NAME_SERVER}/24 dev sw && ip link set sw up"
+        self._inside(self._tag, switch)
+        serve = [sys.executable, compose_names.__file__, NAME_SERVER, json.dumps(self.address)]
+        names = subprocess.Popen(tethered(("ip", "netns", "exec", self._tag, *serve)), start_new_session=True)
+        self._running["names"] = names
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -169,6 +179,7 @@ class Rig:
             # An interpreter in root's home must be reached by other users.
             "chmod 711 root; mkdir -p proc dev sys run/secrets; mount -t proc proc proc; mount --rbind /dev dev",
             f"cat > etc/hosts <<'HOSTS'\n127.0.0.1 localhost\n{self._hosts()}HOSTS",
+            f"rm -f etc/resolv.conf; echo nameserver {NAME_SERVER} > etc/resolv.conf",
         ]
         uid, _, gid = user.partition(":")
         # Images have an entry for their user; PostgreSQL asks for it.

@@ -57,8 +57,9 @@ def derived(password: Mapping[str, str]) -> dict[str, str]:
         "redis_url": f"redis://wearables:{password['redis_password']}@redis:6379/0",
         "mqtt_1_url": f"{bridge}@mosquitto-1:1883?client_id=wearables-bridge-1",
         "mqtt_2_url": f"{bridge}@mosquitto-2:1883?client_id=wearables-bridge-2",
-        # The account may do anything to keys and nothing to the server.
-        "redis_users": f"user default off\nuser wearables on #{digest} ~* &* +@all -@admin -@dangerous +info +keys",
+        # The account may do anything to keys and nothing to the server; clients tell their name when they connect.
+        "redis_users": f"user default off\nuser wearables on #{digest} ~* &* "
+        "+@all -@admin -@dangerous +client|setname +info +keys",
     }
 
 

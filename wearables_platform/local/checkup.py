@@ -15,6 +15,7 @@ from wearables_platform.local.choice import CHOSEN_BY_URL, choose
 from wearables_platform.local.failures import StartError
 from wearables_platform.local.layout import LEAST_FREE_BYTES, RunDirectory
 from wearables_platform.local.limits import limits_of
+from wearables_platform.local.ports import LOOPBACK
 from wearables_platform.local.servers import SERVER_NAMES, URL_SETTING
 from wearables_platform.settings import Settings
 
@@ -31,20 +32,30 @@ class Finding:
 
 def check_up(settings: Settings, run: RunDirectory) -> list[Finding]:
     """Look at everything; nothing is started or changed."""
-    return [*_machine(run), *_servers(settings, run), _lake(settings), _instance(run)]
+    room = () if all(_elsewhere(settings, name) for name in SERVER_NAMES) else _room(run)
+    return [*_machine(), *room, *_servers(settings, run), _lake(settings), _instance(run)]
 
 
-def _machine(run: RunDirectory) -> Iterator[Finding]:
+def _machine() -> Iterator[Finding]:
     version = platform.python_version()
     yield Finding("python", (3, 11) <= sys.version_info[:2] <= (3, 12), f"{version} (3.11 or 3.12 is needed)")
     implementation = api_implementation.Type()
     yield Finding("protobuf", implementation == "upb", f"{implementation} (upb is needed)")
+    yield Finding("cores", True, f"{os.cpu_count()} ({platform.machine()}, {platform.system()})")
+
+
+def _room(run: RunDirectory) -> Iterator[Finding]:
+    """Look at where servers that run here would write."""
     place = run.root if run.root.exists() else run.root.resolve().parent
     free_bytes = shutil.disk_usage(place).free
     yield Finding("disk", free_bytes >= LEAST_FREE_BYTES, f"{free_bytes / 1e9:.1f} GB free at {place}")
     writable = os.access(place, os.W_OK)
     yield Finding("run directory", writable, f"{run.root}{'' if writable else ' cannot be written'}")
-    yield Finding("cores", True, f"{os.cpu_count()} ({platform.machine()}, {platform.system()})")
+
+
+def _elsewhere(settings: Settings, name: str) -> bool:
+    """Whether others run it: a URL says so; of brokers an operator may know only where devices go."""
+    return getattr(settings, URL_SETTING[name]) is not None or (name == "mqtt" and settings.mqtt_host != LOOPBACK)
 
 
 def _servers(settings: Settings, run: RunDirectory) -> Iterator[Finding]:
@@ -56,7 +67,7 @@ def _servers(settings: Settings, run: RunDirectory) -> Iterator[Finding]:
             one = running[name]
             detail = f"{one['server']} {one['version']} ({one['chosen']}), running"
             yield Finding(name, True, detail, limits_of(one["server"]))
-        elif getattr(settings, URL_SETTING[name]) is not None:
+        elif _elsewhere(settings, name):
             yield Finding(name, True, f"{CHOSEN_BY_URL}: what it can do is its operator's to know")
         else:
             yield _would_start(name, prefer_embedded=settings.prefer_embedded)

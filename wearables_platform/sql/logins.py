@@ -21,13 +21,14 @@ _MARK: Final = "a person's login, made by wearables sql grant"
 MIN_PASSWORD_CHARACTERS: Final = 12
 _PROCESS_MARK: Final = "a process's login, made by wearables prepare"
 
-# What the login of each process is a member of (migration 0030); Grafana reads what an analyst reads.
+# What the login of each process is a member of (migrations 0030 and 0031); Grafana reads what an analyst reads.
 PROCESS_ROLES: Final[Mapping[str, str]] = {
     "bridge": "wearables_gateway",
     "ingest": "wearables_gateway",
     "stream": "wearables_stream",
     "dagster": "wearables_batch",
     "api": "wearables_api",
+    "webhooks": "wearables_webhooks",
     "grafana": "analyst",
 }
 
@@ -52,6 +53,10 @@ class Limits:
         if min(self.connections, self.statement_timeout_s, self.idle_in_transaction_timeout_s) < 1:
             msg = f"{self}: every limit is at least 1"
             raise LoginRefused(msg)
+
+
+# Of a process that asks as a person does: a dashboard asks for all its panels at once.
+_READER: Final = Limits(connections=10)
 
 
 def grant(
@@ -97,8 +102,10 @@ def grant_process(client: SqlClient, process: str, password: str) -> str:
         verifier = connection.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
         _run(connection, "ALTER ROLE %I LOGIN PASSWORD %L", name, verifier)
         _run(connection, "GRANT %I TO %I", role, name)
-        for setting, value in _settings(role, Limits()) if role in ROLES else ():
-            _run(connection, "ALTER ROLE %I SET %I = %L", name, setting, value)
+        if role in ROLES:
+            _run(connection, "ALTER ROLE %I CONNECTION LIMIT %s", name, str(_READER.connections))
+            for setting, value in _settings(role, _READER):
+                _run(connection, "ALTER ROLE %I SET %I = %L", name, setting, value)
     return name
 
 

@@ -44,6 +44,17 @@ DOES = {
         "read the views": "SELECT * FROM analytics.daily_summary_v1, analytics.heart_rate_by_age_group_v1",
         "know a token": "SELECT name FROM registry.access_tokens",
     },
+    "webhooks": {
+        "find who wore what": "SELECT w.name FROM analytics.assignments_v1 a"
+        " JOIN registry.webhooks w ON a.study_id = ANY (w.studies)",
+        "put in line": "INSERT INTO registry.webhook_deliveries SELECT * FROM registry.webhook_deliveries WHERE false"
+        " ON CONFLICT (message_id) DO NOTHING",
+        "take from the line": "UPDATE registry.webhook_deliveries d SET attempts = d.attempts + 1"
+        " FROM registry.webhooks w WHERE w.name = d.webhook AND d.message_id ="
+        " (SELECT message_id FROM registry.webhook_deliveries LIMIT 1 FOR UPDATE SKIP LOCKED)",
+        "end a receiver that is gone": "UPDATE registry.webhooks SET disabled_at = now() WHERE false",
+        "forget what ended": "DELETE FROM registry.webhook_deliveries WHERE false",
+    },
     "grafana": {"read a view": "SELECT * FROM analytics.daily_summary_v1"},
 }
 DOES["ingest"] = DOES["bridge"]
@@ -52,6 +63,8 @@ OWNERS = {
     "enrol": "INSERT INTO registry.devices (device_id, registered_at) VALUES ('x', now())",
     "issue a token": "DELETE FROM registry.access_tokens",
     "change a credential": "UPDATE registry.credentials SET device_id = device_id",
+    "add a receiver": "INSERT INTO registry.webhooks SELECT * FROM registry.webhooks WHERE false",
+    "send to another address": "UPDATE registry.webhooks SET url = 'https://elsewhere.example' WHERE false",
     "make a table": "CREATE TABLE telemetry.mine (a int)",
     "drop a table": "DROP TABLE telemetry.wear",
     "empty a table": "TRUNCATE telemetry.wear",
@@ -140,6 +153,12 @@ def test_a_new_password_replaces_the_old_one(owner: SqlClient, analytics_url: st
     name = grant_process(owner, "api", PASSWORD)
     with psycopg.connect(url_as(analytics_url, name)) as connection:
         assert connection.execute("SELECT current_user").fetchone() == (name,)
+
+
+def test_grafana_asks_for_all_panels_of_a_dashboard_at_once_and_no_more(owner: SqlClient) -> None:
+    name = grant_process(owner, "grafana", PASSWORD)
+    (row,) = owner.rows("SELECT rolconnlimit FROM pg_roles WHERE rolname = %s", (name,))
+    assert row == {"rolconnlimit": 10}
 
 
 def test_somebody_elses_role_of_that_name_and_a_weak_password_are_refused(owner: SqlClient) -> None:

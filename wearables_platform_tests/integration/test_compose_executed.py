@@ -49,7 +49,27 @@ if [ ! -e $data ]; then
 fi
 exec $bin/postgres -D $data -c "listen_addresses=*" -c unix_socket_directories=/var/run/postgresql
 """
-STAND_INS = {"timescale": ["sh", "-c", POSTGRES]}
+STAND_INS = {
+    "timescale": ["sh", "-c", POSTGRES],
+    # The image's entry point is the program itself.
+    "prometheus": ["prometheus", *services()["prometheus"]["command"]],
+}
+
+# An operator enrols two devices; one sends through the balancer's MQTT port, the other posts through its HTTP port.
+DEVICES = """
+set -eu
+wearables doctor
+enrol() { wearables enroll --participant-id "of-$1" --birth-year 1990 --device-id "$1" --tokens-file "/tmp/$1.json"; }
+enrol watch-1
+enrol watch-2
+python -m wearables_platform.edge.example_device --device-id watch-1 \\
+    --tokens /tmp/watch-1.json --spool /tmp/spool --seconds 3
+token=$(python -c 'import json; print(json.load(open("/tmp/watch-2.json"))["watch-2"])')
+wget -q --server-response --content-on-error -O - --header "Authorization: Bearer $token" \\
+    --header "Content-Type: application/json" --post-data \
+    '{"device_id": "watch-2", "boot_id": "00000000000000ff", "sequence": 0,
+      "heart_rate": [{"time_us": 1774742400000000, "bpm": 61}]}' http://balancer:8080/v1/devices/watch-2/vitals
+"""
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +106,17 @@ def test_a_service_runs_as_the_file_says_and_is_healthy(rig: Rig, name: str) -> 
         return
     rig.start(name, STAND_INS.get(name))
     rig.healthy(name)
+
+
+def test_what_devices_send_through_the_balancer_is_confirmed(rig: Rig) -> None:
+    """Over MQTT by a receipt, over HTTP by 202: Kafka has it. And `doctor` finds an operator's container fit."""
+    ended = rig.run("cli", ["sh", "-c", DEVICES])
+    said = ended.stdout.decode() + ended.stderr.decode()
+    assert ended.returncode == 0, said[-3000:]
+    assert "BAD" not in said
+    (counts,) = re.findall(r"(\d+) of (\d+) messages confirmed", said)
+    assert counts[0] == counts[1] != "0"
+    assert '"accepted"' in said
 
 
 def test_no_secret_is_in_what_the_services_say(rig: Rig) -> None:
