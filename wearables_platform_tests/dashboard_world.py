@@ -25,7 +25,10 @@ def fill(client: SqlClient, today: date) -> None:
 
 
 def _write_now(client: SqlClient) -> None:
-    """Write ten minutes of ada's that end now, scored; ben's watch fell silent two hours ago."""
+    """Write ten minutes of ada's and cleo's that end now, scored; ben's watch fell silent two hours ago.
+
+    Cleo sends too: until 10:30 UTC her last hour of yesterday is less than a day ago, and her watch would be silent.
+    """
     client.execute(
         "INSERT INTO telemetry.window_features (device_id, window_start, n_samples, rate_hz, coverage, enmo_mg, mad_mg,"
         " vm_mean_g, vm_min_g, vm_max_g, x_mean_g, y_mean_g, z_mean_g, peak_g, steps, glitches, clipped, flags,"
@@ -34,7 +37,8 @@ def _write_now(client: SqlClient) -> None:
         " 20, 1, 0.9, 1.2,"
         " 0.1, 0.2, 0.9, 1.2, 1, 1, 0, 0, 0.2, '2', '2', false, 1, 'stream'"
         " FROM generate_series(1, 600) AS n,"
-        " (VALUES ('w-ada', interval '0'), ('w-ben', interval '2 hours')) AS devices (device_id, since)"
+        " (VALUES ('w-ada', interval '0'), ('w-cleo', interval '0'), ('w-ben', interval '2 hours'))"
+        " AS devices (device_id, since)"
         " ON CONFLICT DO NOTHING"
     )
     client.execute(
