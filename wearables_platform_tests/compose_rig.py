@@ -178,6 +178,8 @@ class Rig:
             f"mount -t overlay overlay -o lowerdir=/,upperdir={base}/up,workdir={base}/work {root}; cd {root}",
             # An interpreter in root's home must be reached by other users.
             "chmod 711 root; mkdir -p proc dev sys run/secrets; mount -t proc proc proc; mount --rbind /dev dev",
+            # So must the project, wherever it was cloned to.
+            f"chmod a+x {' '.join(f'.{path}' for path in (ROOT, *ROOT.parents) if path != Path('/'))}",
             f"cat > etc/hosts <<'HOSTS'\n127.0.0.1 localhost\n{self._hosts()}HOSTS",
             f"rm -f etc/resolv.conf; echo nameserver {NAME_SERVER} > etc/resolv.conf",
         ]
@@ -188,6 +190,8 @@ class Rig:
             target, _, options = mount.partition(":")
             target = target.replace("/var/run/", "/run/", 1)  # a link, absolute: it would lead out of the new root
             lines.append(f"mkdir -p .{target}; mount -t tmpfs -o {options or 'mode=1777'} tmpfs .{target}")
+            if ROOT.is_relative_to(target):  # a clone in /tmp is hidden by it
+                lines.append(f"mkdir -p .{ROOT}; mount --bind {ROOT} .{ROOT}; mount -o remount,bind,ro .{ROOT}")
         lines += [
             f"touch run/secrets/{one}; mount --bind {self.secrets / one} run/secrets/{one}"
             for one in service.get("secrets", [])
